@@ -1,0 +1,189 @@
+//! What the configuration means to the core: typed, checked, no `Option` left to guess. It never reads a file;
+//! the shell builds it.
+
+use core::net::{IpAddr, SocketAddr};
+
+use crate::flow::{ListenerId, Transport};
+use crate::time::Duration;
+
+/// An address of record in canonical form (RFC 3261 §10.3 step 5): `user@domain`, user unescaped and case kept,
+/// domain lower case, no scheme, no port, no parameters.
+pub type Aor = Box<str>;
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub listeners: Vec<Listener>,
+    pub domains: Domains,
+    pub registrar: Registrar,
+    pub auth: Auth,
+    pub limits: Limits,
+    /// Foreign callers may call local users (`sip.allow_inbound`).
+    pub allow_inbound: bool,
+    /// Bindings live in a store: a 200 to REGISTER waits for `Answer::Stored`.
+    pub durable: bool,
+    pub timers: Timers,
+}
+
+/// One of our addresses. Its place in `Config::listeners` is its `ListenerId`.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    pub transport: Transport,
+    /// A concrete address: the shell has expanded wildcards.
+    pub address: SocketAddr,
+    /// `host:port` as we write it into Via and Record-Route.
+    pub advertised: Box<str>,
+}
+
+/// The domains we serve. The first is the default one: our own addresses are other names for it.
+#[derive(Clone, Debug, Default)]
+pub struct Domains {
+    /// Canonical names, lower case. Each is a realm of its own.
+    pub served: Vec<Box<str>>,
+    /// Other spellings (own addresses, host name), lower case, with the index into `served`.
+    pub aliases: Vec<(Box<str>, usize)>,
+}
+
+impl Domains {
+    /// The canonical name of `host` if we serve it. IPv6 references come with their brackets.
+    pub fn canonical(&self, host: &[u8]) -> Option<&str> {
+        if let Some(name) = self.served.iter().find(|n| n.as_bytes().eq_ignore_ascii_case(host)) {
+            return Some(name);
+        }
+        let alias = self.aliases.iter().find(|(n, _)| n.as_bytes().eq_ignore_ascii_case(host))?;
+        self.served.get(alias.1).map(|n| &**n)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Registrar {
+    pub expires_min: Duration,
+    pub expires_max: Duration,
+    pub expires_default: Duration,
+    pub contacts_per_user: usize,
+}
+
+impl Default for Registrar {
+    fn default() -> Self {
+        Self {
+            expires_min: Duration::from_secs(60),
+            expires_max: Duration::from_secs(3600),
+            expires_default: Duration::from_secs(3600),
+            contacts_per_user: 10,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    Sha256,
+    Md5,
+}
+
+#[derive(Clone, Debug)]
+pub struct Auth {
+    /// False only in laboratories: everybody is believed.
+    pub enabled: bool,
+    /// Offered in this order, strongest first (RFC 8760 §2.4).
+    pub algorithms: Vec<Algorithm>,
+    pub nonce_lifetime: Duration,
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
+            nonce_lifetime: Duration::from_secs(300),
+        }
+    }
+}
+
+/// Operator-set limits; the fixed ones are in `limits.rs`.
+#[derive(Clone, Debug, Default)]
+pub struct Limits {
+    /// Networks exempt from per-source limits.
+    pub trusted: Vec<Network>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    pub address: IpAddr,
+    pub prefix: u8,
+}
+
+impl Network {
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        fn shared(a: u128, b: u128, width: u32, prefix: u8) -> bool {
+            let prefix = u32::from(prefix).min(width);
+            prefix == 0 || (a ^ b) >> (width - prefix) == 0
+        }
+        match (self.address, ip.to_canonical()) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => {
+                shared(u32::from(a).into(), u32::from(b).into(), 32, self.prefix)
+            }
+            (IpAddr::V6(a), IpAddr::V6(b)) => shared(a.into(), b.into(), 128, self.prefix),
+            _ => false,
+        }
+    }
+}
+
+/// RFC 3261 Table 4. Everything else follows from these.
+#[derive(Clone, Copy, Debug)]
+pub struct Timers {
+    pub t1: Duration,
+    pub t2: Duration,
+    pub t4: Duration,
+    /// Proxy INVITE timeout, more than 3 minutes (RFC 3261 §16.6 step 11).
+    pub timer_c: Duration,
+}
+
+impl Default for Timers {
+    fn default() -> Self {
+        Self {
+            t1: Duration::from_millis(500),
+            t2: Duration::from_secs(4),
+            t4: Duration::from_secs(5),
+            timer_c: Duration::from_secs(181),
+        }
+    }
+}
+
+impl Config {
+    pub fn listener(&self, id: ListenerId) -> Option<&Listener> {
+        self.listeners.get(usize::from(id.0))
+    }
+
+    /// The listener to reach `remote` from: same transport and address family, the first one.
+    pub fn listener_for(&self, transport: Transport, remote: SocketAddr) -> Option<ListenerId> {
+        let fits =
+            |l: &Listener| l.transport == transport && l.address.is_ipv4() == remote.is_ipv4();
+        let index = self.listeners.iter().position(fits)?;
+        u16::try_from(index).ok().map(ListenerId)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn network_prefixes() {
+        let ten = Network { address: [10, 0, 0, 0].into(), prefix: 8 };
+        assert!(ten.contains([10, 9, 9, 9].into()));
+        assert!(ten.contains("::ffff:10.1.1.1".parse().unwrap()));
+        assert!(!ten.contains([11, 0, 0, 0].into()));
+        assert!(
+            Network { address: "::".parse().unwrap(), prefix: 0 }
+                .contains("2001:db8::1".parse().unwrap())
+        );
+    }
+
+    #[test]
+    fn own_addresses_are_other_names() {
+        let d =
+            Domains { served: vec!["example.com".into()], aliases: vec![("192.0.2.1".into(), 0)] };
+        assert_eq!(d.canonical(b"EXAMPLE.com"), Some("example.com"));
+        assert_eq!(d.canonical(b"192.0.2.1"), Some("example.com"));
+        assert_eq!(d.canonical(b"example.net"), None);
+    }
+}

@@ -1,0 +1,50 @@
+//! `Input`: everything that can happen to a node. There is no other way in.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::config::Config;
+use crate::flow::{ConnectionId, Flow};
+use crate::output::{AskId, ClientToken};
+
+#[derive(Debug)]
+pub enum Input {
+    /// One whole message: a datagram, or what `sip_message::frame` cut out of a stream.
+    Message {
+        flow: Flow,
+        bytes: Bytes,
+    },
+    /// A stream connection ended, for whatever reason.
+    FlowClosed {
+        connection: ConnectionId,
+    },
+    /// A transmit that carried this token could not be sent (RFC 3261 §18.4, §17.1.4).
+    SendFailed {
+        token: ClientToken,
+    },
+    /// The reply to an [`Ask`](crate::output::Ask).
+    Answer {
+        ask: AskId,
+        answer: Answer,
+    },
+    Command(Command),
+    /// A new configuration, whole.
+    Config(Arc<Config>),
+    /// Time has passed; nothing else happened.
+    Tick,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The write is durable.
+    Stored,
+    /// The write did not happen, and why, in words for the operator's log.
+    StoreFailed(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Refuse new calls with 503 and finish what is under way.
+    Drain,
+}

@@ -1,0 +1,22 @@
+//! The whole SIP server without sockets, clock, threads, files or randomness of its own.
+//!
+//! One entry: [`Node::handle`](node::Node::handle) takes an [`Input`](input::Input) and leaves everything that
+//! follows from it in an [`Outbox`](output::Outbox). Layers, lowest first; a lower one never names a higher one:
+//!
+//! ```text
+//! time flow seal limits config         words everybody uses
+//! timer  transaction                   RFC 3261 §17: the four machines and who owns them
+//! auth  registrar                      §22 and §10: accounts, nonces, bindings
+//! proxy  ua                            §16 and §8.2: what is done with a request
+//! route                                the life of a request, one room per file
+//! node                                 the whole server
+//! ```
+#![forbid(unsafe_code)]
+
+pub mod config;
+pub mod flow;
+pub mod input;
+pub mod output;
+pub mod rejection;
+pub mod seal;
+pub mod time;
