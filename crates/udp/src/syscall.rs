@@ -1,0 +1,361 @@
+//! The only `unsafe` of the project: `recvmmsg`, `sendmmsg` and three socket options that no safe crate offers.
+//!
+//! Nothing here decides anything. The headers given to the kernel hold pointers into memory that this file owns
+//! (`Block`), allocated once, never moved, never seen from outside except as the bytes the kernel has written.
+//! Zeroed buffers are touched by the kernel only as far as datagrams reach, so 64 of 64 KiB cost address space, not memory.
+#![allow(unsafe_code)]
+
+use core::mem::{self, MaybeUninit};
+use core::ptr::{self, NonNull};
+use core::slice;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use tokio::io::unix::AsyncFd;
+
+use crate::socket::Socket;
+use libc::{c_int, c_uint, iovec, mmsghdr, sockaddr_in, sockaddr_in6, sockaddr_storage, socklen_t};
+
+/// The largest payload a UDP length field can announce, rounded to what RFC 3261 §18.1.1 demands.
+const DATAGRAM_MAX: usize = 65_535;
+/// Not a power of two: buffers 64 KiB apart would all fall into the same sets of the second-level cache.
+const STRIDE: usize = DATAGRAM_MAX + 1 + 1_088;
+
+/// A boxed slice that is only ever touched through its raw pointer, because headers of ours point into it too.
+struct Block<T>(NonNull<[T]>);
+
+impl<T> Block<T> {
+    fn zeroed(len: usize) -> Self {
+        let boxed: Box<[MaybeUninit<T>]> = Box::new_zeroed_slice(len);
+        let raw = Box::into_raw(boxed) as *mut [T];
+        // SAFETY: `Box::into_raw` never returns null. The C structures used here are valid when all zero.
+        Self(unsafe { NonNull::new_unchecked(raw) })
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn at(&self, index: usize) -> *mut T {
+        assert!(index < self.len(), "ring index out of range");
+        // SAFETY: the index was checked, so the result stays inside the allocation.
+        unsafe { self.0.as_ptr().cast::<T>().add(index) }
+    }
+}
+
+impl<T> Drop for Block<T> {
+    fn drop(&mut self) {
+        // SAFETY: made by `Box::into_raw` in `zeroed`, given back once.
+        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+    }
+}
+
+// SAFETY: a `Block` owns its memory alone; the pointers inside the C structures lead only into sibling blocks of the
+// same ring, which move between threads together with it.
+unsafe impl<T> Send for Block<T> {}
+// SAFETY: through a shared reference the blocks are only read (`Inbox::datagrams`); every write needs `&mut`.
+unsafe impl<T> Sync for Block<T> {}
+
+/// One received batch. Reused for every call; its datagrams live until the next one.
+pub struct Inbox {
+    headers: Block<mmsghdr>,
+    sources: Block<sockaddr_storage>,
+    _iovecs: Block<iovec>,
+    bytes: Block<u8>,
+    /// How many of the headers the kernel filled last time: those must be reset before the next call.
+    filled: usize,
+}
+
+/// A datagram as it came.
+#[derive(Clone, Copy, Debug)]
+pub struct Datagram<'a> {
+    pub source: SocketAddr,
+    pub bytes: &'a [u8],
+    /// It did not fit; `bytes` is its beginning. Only a jumbogram can do that.
+    pub truncated: bool,
+}
+
+impl Inbox {
+    /// Room for `batch` datagrams of any size (at least one).
+    pub fn new(batch: usize) -> Self {
+        let batch = batch.max(1);
+        let headers: Block<mmsghdr> = Block::zeroed(batch);
+        let sources: Block<sockaddr_storage> = Block::zeroed(batch);
+        let iovecs: Block<iovec> = Block::zeroed(batch);
+        let bytes: Block<u8> = Block::zeroed(batch * STRIDE);
+        for i in 0..batch {
+            let (header, iov) = (headers.at(i), iovecs.at(i));
+            // SAFETY: all four pointers are in range (`at` checks) and the blocks live as long as the headers that
+            // point to them: they are fields of the same struct and their heap memory never moves.
+            unsafe {
+                (*iov).iov_base = bytes.at(i * STRIDE).cast();
+                (*iov).iov_len = DATAGRAM_MAX;
+                (*header).msg_hdr.msg_name = sources.at(i).cast();
+                (*header).msg_hdr.msg_iov = iov;
+                (*header).msg_hdr.msg_iovlen = 1;
+            }
+        }
+        let mut inbox = Self { headers, sources, _iovecs: iovecs, bytes, filled: batch };
+        inbox.reset();
+        inbox
+    }
+
+    /// How many datagrams one call can bring.
+    pub fn capacity(&self) -> usize {
+        self.headers.len()
+    }
+
+    /// How many the last call brought.
+    pub fn len(&self) -> usize {
+        self.filled
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.filled == 0
+    }
+
+    /// The kernel overwrites the lengths and flags of every header it uses.
+    fn reset(&mut self) {
+        for i in 0..self.filled {
+            // SAFETY: `at` checked the index; `&mut self` means that nobody else looks at the header.
+            unsafe {
+                let header = &mut (*self.headers.at(i)).msg_hdr;
+                header.msg_namelen = mem::size_of::<sockaddr_storage>() as socklen_t;
+                header.msg_control = ptr::null_mut();
+                header.msg_controllen = 0;
+                header.msg_flags = 0;
+            }
+        }
+        self.filled = 0;
+    }
+
+    /// What the last call brought, in the order of arrival. A datagram without an IP source is left out.
+    pub fn datagrams(&self) -> impl Iterator<Item = Datagram<'_>> {
+        (0..self.filled).filter_map(|i| {
+            // SAFETY: in range; no `&mut` exists while `&self` does, so the kernel is not writing.
+            let header = unsafe { &*self.headers.at(i) };
+            let length = (header.msg_len as usize).min(DATAGRAM_MAX);
+            // SAFETY: the buffer of slot `i` starts at `i * STRIDE`, has `DATAGRAM_MAX` bytes, was zeroed when
+            // allocated, and the kernel has written `length` of them.
+            let bytes = unsafe { slice::from_raw_parts(self.bytes.at(i * STRIDE), length) };
+            // SAFETY: a zeroed `sockaddr_storage`, since written by the kernel up to `msg_namelen`.
+            let source = unsafe { read_address(self.sources.at(i), header.msg_hdr.msg_namelen) }?;
+            Some(Datagram {
+                source,
+                bytes,
+                truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
+            })
+        })
+    }
+}
+
+/// One `recvmmsg`. `WouldBlock` when nothing waits; otherwise at least one datagram is in the inbox.
+pub(crate) fn receive(socket: BorrowedFd<'_>, inbox: &mut Inbox) -> io::Result<usize> {
+    inbox.reset();
+    // SAFETY: `headers` points to `capacity` headers prepared by `new` and `reset`; a null timeout means none.
+    let n = unsafe {
+        libc::recvmmsg(
+            socket.as_raw_fd(),
+            inbox.headers.at(0),
+            inbox.capacity() as c_uint,
+            libc::MSG_DONTWAIT as _,
+            ptr::null_mut(),
+        )
+    };
+    if n < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    inbox.filled = n as usize;
+    Ok(inbox.filled)
+}
+
+/// Headers for `sendmmsg`; no bytes of its own.
+pub(crate) struct SendRing {
+    headers: Block<mmsghdr>,
+    targets: Block<sockaddr_storage>,
+    iovecs: Block<iovec>,
+}
+
+impl SendRing {
+    pub(crate) fn new(batch: usize) -> Self {
+        let batch = batch.max(1);
+        let ring = Self {
+            headers: Block::zeroed(batch),
+            targets: Block::zeroed(batch),
+            iovecs: Block::zeroed(batch),
+        };
+        for i in 0..batch {
+            // SAFETY: in range; the blocks are fields of one struct and their memory never moves.
+            unsafe {
+                let header = &mut (*ring.headers.at(i)).msg_hdr;
+                header.msg_name = ring.targets.at(i).cast();
+                header.msg_iov = ring.iovecs.at(i);
+                header.msg_iovlen = 1;
+            }
+        }
+        ring
+    }
+}
+
+/// One `sendmmsg` of as many messages as the ring holds. `Ok(n)`: the first `n` left. An error concerns the first only.
+pub(crate) fn send<'a>(
+    socket: BorrowedFd<'_>,
+    ring: &mut SendRing,
+    messages: impl Iterator<Item = (SocketAddr, &'a [u8])>,
+) -> io::Result<usize> {
+    let mut count = 0;
+    for (target, bytes) in messages.take(ring.headers.len()) {
+        // SAFETY: `take` keeps `count` in range (and `at` checks it). The pointer to `bytes` is cast to mutable because
+        // the C type serves both directions; `sendmmsg` only reads through it, and `'a` outlives the call below.
+        unsafe {
+            (*ring.iovecs.at(count)).iov_base = bytes.as_ptr().cast_mut().cast();
+            (*ring.iovecs.at(count)).iov_len = bytes.len();
+            (*ring.headers.at(count)).msg_hdr.msg_namelen =
+                write_address(ring.targets.at(count), target);
+        }
+        count += 1;
+    }
+    if count == 0 {
+        return Ok(0);
+    }
+    // SAFETY: the first `count` headers were filled above and everything they point to is alive.
+    let n = unsafe {
+        libc::sendmmsg(
+            socket.as_raw_fd(),
+            ring.headers.at(0),
+            count as c_uint,
+            libc::MSG_DONTWAIT as _,
+        )
+    };
+    if n < 0 { Err(io::Error::last_os_error()) } else { Ok(n as usize) }
+}
+
+/// # Safety
+/// `storage` must point to an initialised `sockaddr_storage`.
+unsafe fn read_address(storage: *const sockaddr_storage, length: socklen_t) -> Option<SocketAddr> {
+    // SAFETY: the caller's promise; every sockaddr starts with its family.
+    match c_int::from(unsafe { (*storage).ss_family }) {
+        libc::AF_INET if length as usize >= mem::size_of::<sockaddr_in>() => {
+            // SAFETY: the family says which structure it is, and a storage is larger and more aligned than both.
+            let a = unsafe { &*storage.cast::<sockaddr_in>() };
+            let ip = Ipv4Addr::from(u32::from_be(a.sin_addr.s_addr));
+            Some(SocketAddr::V4(SocketAddrV4::new(ip, u16::from_be(a.sin_port))))
+        }
+        libc::AF_INET6 if length as usize >= mem::size_of::<sockaddr_in6>() => {
+            // SAFETY: as above.
+            let a = unsafe { &*storage.cast::<sockaddr_in6>() };
+            let ip = Ipv6Addr::from(a.sin6_addr.s6_addr);
+            // The flow label is not part of who somebody is: 0, so that equal peers compare equal.
+            Some(SocketAddr::V6(SocketAddrV6::new(
+                ip,
+                u16::from_be(a.sin6_port),
+                0,
+                a.sin6_scope_id,
+            )))
+        }
+        _ => None,
+    }
+}
+
+/// # Safety
+/// `storage` must be valid for writing a `sockaddr_storage`.
+unsafe fn write_address(storage: *mut sockaddr_storage, address: SocketAddr) -> socklen_t {
+    match address {
+        SocketAddr::V4(v4) => {
+            let a = sockaddr_in {
+                sin_family: libc::AF_INET as libc::sa_family_t,
+                sin_port: v4.port().to_be(),
+                sin_addr: libc::in_addr { s_addr: u32::from(*v4.ip()).to_be() },
+                sin_zero: [0; 8],
+            };
+            // SAFETY: the caller's promise; a storage is larger and more aligned than a `sockaddr_in`.
+            unsafe { storage.cast::<sockaddr_in>().write(a) };
+            mem::size_of::<sockaddr_in>() as socklen_t
+        }
+        SocketAddr::V6(v6) => {
+            let a = sockaddr_in6 {
+                sin6_family: libc::AF_INET6 as libc::sa_family_t,
+                sin6_port: v6.port().to_be(),
+                sin6_flowinfo: v6.flowinfo(),
+                sin6_addr: libc::in6_addr { s6_addr: v6.ip().octets() },
+                sin6_scope_id: v6.scope_id(),
+            };
+            // SAFETY: as above.
+            unsafe { storage.cast::<sockaddr_in6>().write(a) };
+            mem::size_of::<sockaddr_in6>() as socklen_t
+        }
+    }
+}
+
+fn set_option<T>(socket: BorrowedFd<'_>, name: c_int, value: &T) -> io::Result<()> {
+    // SAFETY: pointer and length describe `value`, which the kernel only reads.
+    let rc = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            name,
+            ptr::from_ref(value).cast(),
+            mem::size_of::<T>() as socklen_t,
+        )
+    };
+    if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// `SO_RCVBUFFORCE`: beyond `net.core.rmem_max`, with CAP_NET_ADMIN only.
+pub(crate) fn force_receive_buffer(socket: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
+    let bytes = c_int::try_from(bytes).unwrap_or(c_int::MAX);
+    set_option(socket, libc::SO_RCVBUFFORCE, &bytes)
+}
+
+/// A classic BPF program on the socket's reuse-port group: a random member of the first `members` gets each datagram.
+pub(crate) fn attach_random_spread(socket: BorrowedFd<'_>, members: u32) -> io::Result<()> {
+    let random = (libc::SKF_AD_OFF + libc::SKF_AD_RANDOM) as u32;
+    let step = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
+    let mut program = [
+        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, random),
+        step(libc::BPF_ALU | libc::BPF_MOD | libc::BPF_K, members.max(1)),
+        step(libc::BPF_RET | libc::BPF_A, 0),
+    ];
+    // The kernel copies the program during the call.
+    let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+    set_option(socket, libc::SO_ATTACH_REUSEPORT_CBPF, &filter)
+}
+
+/// Takes such a program off again: back to the hash of the 4-tuple.
+pub(crate) fn detach_spread(socket: BorrowedFd<'_>) -> io::Result<()> {
+    const SO_DETACH_REUSEPORT_BPF: c_int = 68;
+    set_option(socket, SO_DETACH_REUSEPORT_BPF, &0_i32)
+}
+
+/// Datagrams the kernel threw away because the receive buffer was full, since the socket exists.
+pub(crate) fn drops(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    const SO_MEMINFO: c_int = 55;
+    const DROPS: usize = 8;
+    let mut meminfo = [0_u32; 9];
+    let mut length = mem::size_of_val(&meminfo) as socklen_t;
+    // SAFETY: `meminfo` has `length` bytes; the kernel writes no more than that.
+    let rc = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_MEMINFO,
+            meminfo.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    if rc == 0 { Ok(meminfo[DROPS]) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Puts a socket on tokio's reactor.
+pub(crate) fn register(socket: Socket) -> io::Result<AsyncFd<Socket>> {
+    // SAFETY: a `Socket` owns its descriptor and offers no way to close or replace it while it is owned.
+    Ok(unsafe { AsyncFd::register(socket) }?)
+}
+
+/// How much later than asked the kernel may wake the calling thread (its default is 50 us). In nanoseconds, at least 1.
+pub fn set_timer_slack(nanos: u32) -> io::Result<()> {
+    // SAFETY: PR_SET_TIMERSLACK takes one number and touches no memory of ours.
+    let rc = unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, libc::c_ulong::from(nanos.max(1))) };
+    if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}

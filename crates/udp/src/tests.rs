@@ -1,0 +1,187 @@
+//! Real sockets on loopback: sizes, families, batches and what happens when one message of a batch cannot be sent.
+
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+
+use super::*;
+
+fn bind(address: &str) -> (Socket, SocketAddr) {
+    let socket = Socket::bind(address.parse().unwrap(), &Options::default()).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
+}
+
+fn flush(outgoing: &mut Outgoing<Vec<u8>, u32>, socket: &Socket) -> (Flush, Vec<Failure<u32>>) {
+    let mut failures = Vec::new();
+    let flush = outgoing.flush(socket, |failure| failures.push(failure), drop);
+    (flush, failures)
+}
+
+/// Loopback delivers within the send call, so nothing needs to wait.
+fn drain(socket: &Socket, inbox: &mut Inbox) -> Vec<(SocketAddr, Vec<u8>)> {
+    let mut all = Vec::new();
+    while socket.receive(inbox).is_ok() {
+        for datagram in inbox.datagrams() {
+            assert!(!datagram.truncated);
+            all.push((datagram.source, datagram.bytes.to_vec()));
+        }
+    }
+    all
+}
+
+#[test]
+fn a_hundred_datagrams_keep_their_order_and_bytes() {
+    for address in ["127.0.0.1:0", "[::1]:0"] {
+        let ((a, from), (b, to)) = (bind(address), bind(address));
+        let mut outgoing = Outgoing::new();
+        for i in 0..100_u32 {
+            outgoing.push(to, vec![i as u8; 200 + i as usize * 10], i);
+        }
+        let (done, failures) = flush(&mut outgoing, &a);
+        assert_eq!((done, failures.len(), outgoing.len()), (Flush::Done, 0, 0));
+        let mut inbox = Inbox::new(BATCH_MAX);
+        assert_eq!(b.receive(&mut inbox).unwrap(), BATCH_MAX);
+        assert_eq!(inbox.len(), BATCH_MAX);
+        let first = inbox.datagrams().next().unwrap();
+        assert_eq!((first.source, first.bytes), (from, &vec![0_u8; 200][..]));
+        let rest = drain(&b, &mut inbox);
+        assert_eq!(rest.len(), 100 - BATCH_MAX);
+        for (i, (source, bytes)) in (BATCH_MAX as u32..).zip(&rest) {
+            assert_eq!((source, bytes), (&from, &vec![i as u8; 200 + i as usize * 10]));
+        }
+        assert!(inbox.is_empty(), "a read that found nothing leaves nothing");
+    }
+}
+
+#[test]
+fn the_largest_datagrams_arrive_whole() {
+    for (address, largest) in [("127.0.0.1:0", 65_507), ("[::1]:0", 65_527)] {
+        let ((a, _), (b, to)) = (bind(address), bind(address));
+        let mut outgoing = Outgoing::new();
+        let pattern: Vec<u8> = (0..largest).map(|i| (i % 251) as u8).collect();
+        for i in 0..3 {
+            outgoing.push(to, pattern.clone(), i);
+        }
+        outgoing.push(to, Vec::new(), 3);
+        assert_eq!(flush(&mut outgoing, &a).0, Flush::Done);
+        let all = drain(&b, &mut Inbox::new(BATCH_MAX));
+        let lengths: Vec<usize> = all.iter().map(|(_, bytes)| bytes.len()).collect();
+        assert_eq!(lengths, [largest, largest, largest, 0]);
+        assert!(all.iter().take(3).all(|(_, bytes)| *bytes == pattern));
+    }
+}
+
+#[test]
+fn one_unsendable_message_costs_only_itself() {
+    let ((a, _), (b, to)) = (bind("127.0.0.1:0"), bind("127.0.0.1:0"));
+    let mut outgoing = Outgoing::new();
+    for i in 0..70_u32 {
+        match i {
+            // A v4 socket cannot send to a v6 address; 70,000 bytes fit no datagram; port 0 is nobody.
+            20 => outgoing.push("[::1]:5060".parse().unwrap(), vec![20], i),
+            21 => outgoing.push(to, vec![0; 70_000], i),
+            65 => outgoing.push("127.0.0.1:0".parse().unwrap(), vec![65], i),
+            _ => outgoing.push(to, vec![i as u8], i),
+        }
+    }
+    let (done, failures) = flush(&mut outgoing, &a);
+    assert_eq!(done, Flush::Done);
+    let failed: Vec<u32> = failures.iter().map(|failure| failure.tag).collect();
+    assert_eq!(failed, [20, 21, 65]);
+    let got: Vec<u8> = drain(&b, &mut Inbox::new(BATCH_MAX)).iter().map(|(_, b)| b[0]).collect();
+    let expected: Vec<u8> = (0..70).filter(|i| ![20, 21, 65].contains(i)).collect();
+    assert_eq!(got, expected);
+}
+
+#[test]
+fn a_dead_peer_disturbs_nobody() {
+    let (a, from) = bind("127.0.0.1:0");
+    let (gone, dead) = bind("127.0.0.1:0");
+    drop(gone);
+    let mut outgoing = Outgoing::new();
+    for i in 0..4 {
+        outgoing.push(if i % 2 == 0 { dead } else { from }, vec![i as u8], i);
+        // One by one, so that a refusal that came back could hit the next.
+        assert!(flush(&mut outgoing, &a).1.is_empty());
+    }
+    assert_eq!(drain(&a, &mut Inbox::new(4)).len(), 2);
+}
+
+#[test]
+fn the_receive_buffer_is_read_back_and_drops_are_counted() {
+    let options = Options { reuse_port: false, buffer: 16 * 1024 };
+    let b = Socket::bind("127.0.0.1:0".parse().unwrap(), &options).unwrap();
+    let granted = b.receive_buffer().unwrap();
+    assert!((16 * 1024..=64 * 1024).contains(&granted), "{granted}");
+    let (a, _) = bind("127.0.0.1:0");
+    let mut outgoing = Outgoing::new();
+    for i in 0..500 {
+        outgoing.push(b.local_addr().unwrap(), vec![0; 1_000], i);
+    }
+    assert!(flush(&mut outgoing, &a).1.is_empty());
+    let arrived = drain(&b, &mut Inbox::new(BATCH_MAX)).len();
+    assert!(arrived < 500);
+    assert_eq!(b.drops().unwrap() as usize, 500 - arrived);
+}
+
+#[test]
+fn a_group_shares_a_port_and_spreads_at_random() {
+    let options = Options { reuse_port: true, ..Options::default() };
+    let first = Socket::bind("127.0.0.1:0".parse().unwrap(), &options).unwrap();
+    let address = first.local_addr().unwrap();
+    assert!(is_free(address).is_err(), "somebody else listens there");
+    let second = Socket::bind(address, &options).unwrap();
+    let (a, _) = bind("127.0.0.1:0");
+    let shares = |count: u32| {
+        let mut outgoing = Outgoing::new();
+        for i in 0..count {
+            outgoing.push(address, vec![1], i);
+        }
+        assert_eq!(flush(&mut outgoing, &a).0, Flush::Done);
+        let mut inbox = Inbox::new(BATCH_MAX);
+        (drain(&first, &mut inbox).len() as u32, drain(&second, &mut inbox).len() as u32)
+    };
+    let (x, y) = shares(200);
+    assert!(x == 200 || y == 200, "by hash one sender belongs to one socket: {x} {y}");
+    first.spread_at_random(2).unwrap();
+    let (x, y) = shares(200);
+    assert_eq!(x + y, 200);
+    assert!(x > 20 && y > 20, "{x} {y}");
+    first.spread_by_hash().unwrap();
+    let (x, y) = shares(200);
+    assert!(x == 200 || y == 200, "{x} {y}");
+}
+
+#[test]
+fn nothing_waiting_is_would_block() {
+    let (a, _) = bind("127.0.0.1:0");
+    let error = a.receive(&mut Inbox::new(0)).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+    assert!(a.as_raw_fd() > 2);
+    set_timer_slack(1).unwrap();
+}
+
+#[test]
+fn an_async_socket_wakes_for_every_batch() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+    runtime.block_on(async {
+        let ((a, _), (b, to)) = (bind("127.0.0.1:0"), bind("127.0.0.1:0"));
+        let (a, b) = (AsyncSocket::new(a).unwrap(), AsyncSocket::new(b).unwrap());
+        let mut inbox = Inbox::new(8);
+        let mut outgoing: Outgoing<Vec<u8>, u32> = Outgoing::new();
+        // Short, exactly full, longer than a batch: whatever the readiness flag was left at, nothing is missed.
+        for count in [1, 8, 20, 3, 16, 1, 1] {
+            for i in 0..count {
+                outgoing.push(to, vec![7; 50], i);
+            }
+            assert_eq!(a.flush(&mut outgoing, |failure| panic!("{failure:?}")), Flush::Done);
+            let mut got = 0;
+            while got < count as usize {
+                got += b.receive(&mut inbox).await.unwrap();
+            }
+            assert_eq!(got, count as usize);
+            assert_eq!(b.try_receive(&mut inbox).unwrap(), 0);
+        }
+        a.writable().await.unwrap();
+    });
+}
