@@ -1,0 +1,95 @@
+//! `cargo xtask test`: every check of the project in one run, cheapest first. It ends with `N passed, N failed`, and it
+//! goes on after a failure, so that one run shows everything that is wrong.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::step::{Tally, Verdict, counted};
+use crate::{cargo, count, licence, package, tidy};
+
+/// A step by its name, in the order of running.
+type Step = (&'static str, fn(&Path) -> Result<Verdict>);
+
+const STEPS: &[Step] = &[
+    ("packages", |_| package::install().map(|()| Verdict::one(true))),
+    ("format", |root| counted(cargo(root).args(["fmt", "--all", "--check"]))),
+    ("tidy", |root| tidy::run(root, false).map(Verdict::one)),
+    ("licence", |root| licence::run(root).map(Verdict::one)),
+    ("deny", deny),
+    ("clippy", |root| {
+        counted(cargo(root).args([
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--locked",
+            "--quiet",
+            "--",
+            "-D",
+            "warnings",
+        ]))
+    }),
+    ("unit", |root| {
+        counted(cargo(root).args(["test", "--workspace", "--locked", "--no-fail-fast"]))
+    }),
+    ("build", |root| {
+        counted(cargo(root).args([
+            "build",
+            "--release",
+            "--locked",
+            "-p",
+            "server",
+            "-p",
+            "conformance",
+        ]))
+    }),
+    ("count", |root| count::run(root, false).map(Verdict::one)),
+    ("load", load),
+    ("conformance", |root| suite(root, &["--group", "peers"])),
+    ("security", |root| suite(root, &["--group", "security"])),
+];
+
+/// Runs all steps, or those named.
+pub fn run(root: &Path, chosen: &[String]) -> Result<bool> {
+    if chosen.iter().any(|c| c == "--list") {
+        STEPS.iter().for_each(|(name, _)| println!("{name}"));
+        return Ok(true);
+    }
+    if let Some(unknown) = chosen.iter().find(|c| STEPS.iter().all(|(name, _)| name != c)) {
+        bail!("`{unknown}` is not a step; `cargo xtask test --list` names them");
+    }
+    let mut tally = Tally::default();
+    for (name, body) in STEPS {
+        if chosen.is_empty() || chosen.iter().any(|c| c == name) {
+            tally.step(name, || body(root));
+        }
+    }
+    Ok(tally.close())
+}
+
+/// `cargo deny`, for those who have it. Building it takes minutes, and our own `licence` step reads the same list, so its
+/// absence is no failure; what it adds is the database of advisories.
+fn deny(root: &Path) -> Result<Verdict> {
+    let here = cargo(root).args(["deny", "--version"]).output().is_ok_and(|o| o.status.success());
+    if !here {
+        println!(
+            "cargo-deny is not installed (cargo install --locked cargo-deny); licences and sources were checked by `licence`"
+        );
+        return Ok(Verdict { passed: 0, failed: 0 });
+    }
+    counted(cargo(root).args(["deny", "check", "bans", "licenses", "sources"]))
+}
+
+/// A few seconds of load on the real server: it must not lose a call. It is no measurement.
+fn load(root: &Path) -> Result<Verdict> {
+    suite(root, &["load_smoke"])
+}
+
+fn suite(root: &Path, arguments: &[&str]) -> Result<Verdict> {
+    let program = root.join("target/release/conformance");
+    if !program.exists() {
+        bail!("{} is not built", program.display());
+    }
+    counted(Command::new(program).current_dir(root).args(["--subject", "ringway"]).args(arguments))
+}
