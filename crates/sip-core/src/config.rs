@@ -2,6 +2,9 @@
 //! the shell builds it.
 
 use core::net::{IpAddr, SocketAddr};
+use core::ops::Deref;
+
+use smallvec::SmallVec;
 
 use crate::flow::{ListenerId, Transport};
 use crate::time::Duration;
@@ -9,6 +12,18 @@ use crate::time::Duration;
 /// An address of record in canonical form (RFC 3261 §10.3 step 5): `user@domain`, user unescaped and case kept,
 /// domain lower case, no scheme, no port, no parameters.
 pub type Aor = Box<str>;
+
+/// An [`Aor`] made for one look-up: on the stack for all but absurd names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AorBuf(SmallVec<[u8; 64]>);
+
+impl Deref for AorBuf {
+    type Target = str;
+    fn deref(&self) -> &str {
+        // Checked when it was built; checking again is cheaper than a second representation.
+        core::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -52,6 +67,36 @@ impl Domains {
         let alias = self.aliases.iter().find(|(n, _)| n.as_bytes().eq_ignore_ascii_case(host))?;
         self.served.get(alias.1).map(|n| &**n)
     }
+
+    /// The address of record `user@host` names, if `host` is ours (RFC 3261 §10.3 step 5): escapes of the user part
+    /// undone, so that `%61lice` and `alice` are one user (§19.1.4). `None` for a foreign host, an empty user, a broken
+    /// escape, bytes that are no UTF-8, and control characters: none of these is anybody here.
+    pub fn aor(&self, user: &[u8], host: &[u8]) -> Option<AorBuf> {
+        let domain = self.canonical(host)?;
+        if user.is_empty() {
+            return None;
+        }
+        let mut aor = SmallVec::<[u8; 64]>::new();
+        let mut rest = user;
+        while let Some((&byte, tail)) = rest.split_first() {
+            rest = tail;
+            if byte != b'%' {
+                aor.push(byte);
+                continue;
+            }
+            let (digits, tail) = rest.split_at_checked(2)?;
+            let text = core::str::from_utf8(digits).ok().filter(|d| !d.starts_with('+'))?;
+            aor.push(u8::from_str_radix(text, 16).ok()?);
+            rest = tail;
+        }
+        if aor.iter().any(u8::is_ascii_control) {
+            return None;
+        }
+        aor.push(b'@');
+        aor.extend_from_slice(domain.as_bytes());
+        core::str::from_utf8(&aor).ok()?;
+        Some(AorBuf(aor))
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -66,7 +111,7 @@ impl Default for Registrar {
     fn default() -> Self {
         Self {
             expires_min: Duration::from_secs(60),
-            expires_max: Duration::from_secs(3600),
+            expires_max: Duration::from_secs(7200),
             expires_default: Duration::from_secs(3600),
             contacts_per_user: 10,
         }
@@ -185,5 +230,30 @@ mod tests {
         assert_eq!(d.canonical(b"EXAMPLE.com"), Some("example.com"));
         assert_eq!(d.canonical(b"192.0.2.1"), Some("example.com"));
         assert_eq!(d.canonical(b"example.net"), None);
+    }
+
+    #[test]
+    fn aor_is_canonical_or_nobody() {
+        let d = Domains {
+            served: vec!["example.com".into()],
+            aliases: vec![("[2001:db8::1]".into(), 0)],
+        };
+        let aor = |user: &str, host: &str| {
+            d.aor(user.as_bytes(), host.as_bytes()).map(|a| String::from(&*a))
+        };
+        assert_eq!(aor("alice", "Example.COM").as_deref(), Some("alice@example.com"));
+        assert_eq!(aor("%61lice", "[2001:DB8::1]").as_deref(), Some("alice@example.com"));
+        assert_eq!(aor("Alice", "example.com").as_deref(), Some("Alice@example.com"));
+        assert_eq!(aor("%c3%a9", "example.com").as_deref(), Some("\u{e9}@example.com"));
+        for (user, host) in [
+            ("", "example.com"),
+            ("a%0d", "example.com"),
+            ("a%4", "example.com"),
+            ("a%+4", "example.com"),
+            ("a%ff", "example.com"),
+            ("alice", "example.net"),
+        ] {
+            assert_eq!(aor(user, host), None, "{user} {host}");
+        }
     }
 }

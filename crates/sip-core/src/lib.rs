@@ -13,10 +13,14 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod auth;
 pub mod config;
 pub mod flow;
 pub mod input;
 pub mod output;
+pub mod registrar;
 pub mod rejection;
 pub mod seal;
+pub mod shared;
+pub mod source;
 pub mod time;

@@ -15,6 +15,8 @@ pub enum Purpose {
     Tag = 4,
     Owner = 5,
     Loop = 6,
+    /// Places in the shared tables: keyed, so that nobody can choose names that collide.
+    Table = 7,
 }
 
 #[derive(Clone)]

@@ -1,0 +1,184 @@
+use super::*;
+
+const START: Instant = Instant::from_secs(1_800_000_000);
+const LIFETIME: Duration = Duration::from_secs(300);
+
+fn mint() -> Mint {
+    Mint::new(Seal::new([3; 16]), START)
+}
+
+/// A nonce issued `age` seconds before `START`, for the n-th client.
+fn nonce(age: u64, client: u8) -> Nonce {
+    let text = mint().issue(Instant(START.0 - age * 1_000_000), "example.com", &[&[client]]);
+    mint().read("example.com", &text).unwrap()
+}
+
+fn answered(count: u32) -> Answered {
+    Answered { count, owner: 1, request: count ^ 0x8000_0000 }
+}
+
+#[test]
+fn read_back_is_what_was_issued() {
+    let text = mint().issue(START, "example.com", &[b"192.0.2.1", b"call-1"]);
+    assert!(text.iter().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(b)));
+    assert_eq!(mint().read("example.com", &text).unwrap().issued, ticks(START));
+}
+
+#[test]
+fn every_request_gets_a_nonce_of_its_own() {
+    let mint = mint();
+    let one = mint.issue(START, "example.com", &[b"192.0.2.1", b"call-1"]);
+    assert_ne!(one, mint.issue(START, "example.com", &[b"192.0.2.2", b"call-1"]));
+    assert_ne!(
+        one,
+        mint.issue(START + Duration::from_secs(1), "example.com", &[b"192.0.2.1", b"call-1"])
+    );
+}
+
+#[test]
+fn forged_foreign_and_old_runs_are_refused() {
+    let text = mint().issue(START, "example.com", &[b"x"]);
+    for place in 0..NONCE_LENGTH {
+        let mut forged = text;
+        forged[place] = if forged[place] == b'A' { b'B' } else { b'A' };
+        assert_eq!(mint().read("example.com", &forged), None, "letter {place}");
+    }
+    assert_eq!(mint().read("example.net", &text), None, "another realm");
+    assert_eq!(mint().read("example.com", &text[1..]), None, "cut");
+    assert_eq!(mint().read("example.com", b""), None);
+    let restarted = Mint::new(Seal::new([3; 16]), START + Duration::from_secs(1));
+    assert_eq!(restarted.read("example.com", &text), None, "an earlier run");
+    let other_key = Mint::new(Seal::new([4; 16]), START);
+    assert_eq!(other_key.read("example.com", &text), None, "another key");
+}
+
+#[test]
+fn counts_pass_once_in_any_order_within_the_window() {
+    let mut ledger = Ledger::new(16);
+    let nonce = nonce(0, 1);
+    for count in [1, 3, 2, 70, 69, 7] {
+        assert_eq!(ledger.redeem(START, LIFETIME, nonce, answered(count)), Use::Fresh, "{count}");
+    }
+    let thief = |count| Answered { request: 1, ..answered(count) };
+    for count in [1, 2, 3, 7, 69, 70] {
+        assert_eq!(ledger.redeem(START, LIFETIME, nonce, thief(count)), Use::Replay, "{count}");
+    }
+    assert_eq!(
+        ledger.redeem(START, LIFETIME, nonce, answered(6)),
+        Use::Replay,
+        "64 behind: forgotten"
+    );
+    assert_eq!(ledger.redeem(START, LIFETIME, nonce, answered(8)), Use::Fresh);
+    assert_eq!(ledger.redeem(START, LIFETIME, nonce, answered(u32::MAX)), Use::Fresh);
+    assert_eq!(ledger.redeem(START, LIFETIME, nonce, answered(71)), Use::Replay);
+}
+
+#[test]
+fn the_very_same_request_is_a_retransmission() {
+    let mut ledger = Ledger::new(16);
+    let nonce = nonce(0, 1);
+    for count in 1..=5 {
+        assert_eq!(ledger.redeem(START, LIFETIME, nonce, answered(count)), Use::Fresh);
+    }
+    assert_eq!(ledger.redeem(START, LIFETIME, nonce, answered(5)), Use::Retransmission);
+    assert_eq!(ledger.redeem(START, LIFETIME, nonce, answered(2)), Use::Retransmission);
+    assert_eq!(
+        ledger.redeem(START, LIFETIME, nonce, answered(1)),
+        Use::Replay,
+        "only the last four"
+    );
+}
+
+/// SEC-REPLAY-1, at the ledger: one captured answer, fifty-one tries from elsewhere.
+#[test]
+fn s_6_replay_none_of_51() {
+    let mut ledger = Ledger::new(16);
+    let nonce = nonce(0, 1);
+    assert_eq!(ledger.redeem(START, LIFETIME, nonce, answered(1)), Use::Fresh);
+    let passed = (0..51).filter(|try_number| {
+        let later = START + Duration::from_millis(500 * try_number);
+        let elsewhere = Answered { request: *try_number as u32, ..answered(1) };
+        ledger.redeem(later, LIFETIME, nonce, elsewhere) != Use::Replay
+    });
+    assert_eq!(passed.count(), 0);
+}
+
+#[test]
+fn a_nonce_belongs_to_its_first_user() {
+    let mut ledger = Ledger::new(16);
+    let nonce = nonce(0, 1);
+    assert_eq!(ledger.redeem(START, LIFETIME, nonce, answered(1)), Use::Fresh);
+    let other = Answered { owner: 2, ..answered(2) };
+    assert_eq!(ledger.redeem(START, LIFETIME, nonce, other), Use::Replay);
+}
+
+#[test]
+fn first_use_within_32_seconds_then_the_whole_lifetime() {
+    let mut ledger = Ledger::new(16);
+    assert_eq!(ledger.redeem(START, LIFETIME, nonce(33, 1), answered(1)), Use::Stale);
+    let nonce = nonce(32, 1);
+    assert_eq!(ledger.redeem(START, LIFETIME, nonce, answered(1)), Use::Fresh);
+    let end = START + Duration::from_secs(300 - 32);
+    assert_eq!(ledger.redeem(end, LIFETIME, nonce, answered(2)), Use::Fresh);
+    assert_eq!(
+        ledger.redeem(end + Duration::from_secs(1), LIFETIME, nonce, answered(3)),
+        Use::Stale
+    );
+}
+
+#[test]
+fn a_nonce_from_the_future_is_stale() {
+    let mut ledger = Ledger::new(16);
+    let before = Instant(START.0 - 1_000_000);
+    assert_eq!(ledger.redeem(before, LIFETIME, nonce(0, 1), answered(1)), Use::Stale);
+}
+
+#[test]
+fn a_full_ledger_forgets_towards_stale() {
+    let mut ledger = Ledger::new(4);
+    let nonces: Vec<Nonce> = (0..6).map(|n| nonce(10 - u64::from(n), n)).collect();
+    for nonce in &nonces {
+        assert_eq!(ledger.redeem(START, LIFETIME, *nonce, answered(1)), Use::Fresh);
+    }
+    assert_eq!(ledger.len(), 4);
+    for forgotten in &nonces[..2] {
+        assert_eq!(
+            ledger.redeem(START, LIFETIME, *forgotten, answered(1)),
+            Use::Stale,
+            "no replay"
+        );
+        assert_eq!(
+            ledger.redeem(START, LIFETIME, *forgotten, answered(2)),
+            Use::Stale,
+            "and no further use"
+        );
+    }
+    for kept in &nonces[2..] {
+        assert_eq!(ledger.redeem(START, LIFETIME, *kept, answered(2)), Use::Fresh);
+    }
+    assert_eq!(
+        ledger.redeem(START, LIFETIME, nonce(9, 77), answered(1)),
+        Use::Stale,
+        "as old as the forgotten"
+    );
+    assert_eq!(ledger.redeem(START, LIFETIME, nonce(0, 78), answered(1)), Use::Fresh);
+}
+
+#[test]
+fn what_is_over_makes_room() {
+    let mut ledger = Ledger::new(1000);
+    for client in 0..100 {
+        ledger.redeem(START, LIFETIME, nonce(0, client), answered(1));
+    }
+    assert_eq!(ledger.len(), 100);
+    let later = START + LIFETIME + Duration::from_secs(1);
+    let text = mint().issue(later, "example.com", &[b"new"]);
+    let fresh = mint().read("example.com", &text).unwrap();
+    assert_eq!(ledger.redeem(later, LIFETIME, fresh, answered(1)), Use::Fresh);
+    assert_eq!(ledger.len(), 1);
+}
+
+#[test]
+fn an_entry_is_small() {
+    assert!(size_of::<Entry>() <= 48, "{}", size_of::<Entry>());
+}

@@ -1,0 +1,278 @@
+//! What the nodes share on purpose, and nothing else: bindings, accounts, used nonces, source budgets, and the key.
+//! The only file of the core with locks. The tables themselves are plain types in files of their own; here they are
+//! cut into stripes, each behind a lock that is held for one look-up or one change and never across anything else.
+#![expect(clippy::disallowed_types, reason = "the shared tables are locked here and nowhere else")]
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::auth::account::{Account, Accounts, Ha1};
+use crate::auth::nonce::{Answered, Ledger, Mint, Nonce, Use};
+use crate::config::Network;
+use crate::flow::Flow;
+use crate::output::BindingRow;
+use crate::registrar::binding::Binding;
+use crate::registrar::location::{Bindings, Changed, Counts, Location, Refusal, Undo, Update};
+use crate::seal::Seal;
+use crate::source::{Admission, Buckets, VerifiedFlows, source_hash};
+use crate::time::{Duration, Instant};
+
+/// Stripes of each table: enough that two workers seldom meet, few enough that an empty server stays small.
+const STRIPES: usize = 256;
+
+/// Bindings in all stripes together. At 300 bytes each this is 1.2 GB; more than that is another machine's work.
+const BINDINGS_MAX: usize = 4_000_000;
+
+/// Used nonces in all stripes together, 56 bytes each.
+const NONCES_MAX: usize = 1 << 18;
+
+/// Unverified sources with a bucket, 16 bytes each, and verified flows, 8 bytes each.
+const SOURCES_MAX: usize = 1 << 16;
+const FLOWS_MAX: usize = 1 << 18;
+
+#[derive(Debug)]
+pub struct Shared {
+    pub seal: Seal,
+    pub location: SharedLocation,
+    pub accounts: SharedAccounts,
+    pub nonces: SharedNonces,
+    pub sources: Sources,
+}
+
+impl Shared {
+    /// `now` is the start of the process: nonces of earlier runs are not believed, because nobody remembers which of
+    /// them were used.
+    pub fn new(seal: Seal, now: Instant) -> Self {
+        Self {
+            location: SharedLocation::new(&seal),
+            accounts: SharedAccounts::new(&seal),
+            nonces: SharedNonces::new(&seal, now),
+            sources: Sources::new(&seal),
+            seal,
+        }
+    }
+}
+
+/// The stripe of a hash. The tables use the low and the highest bits themselves.
+fn stripe<T>(stripes: &[T], hash: u64) -> &T {
+    let index = (hash >> 40) as usize % STRIPES;
+    // `stripes` has STRIPES elements: it is built here and nowhere else.
+    &stripes[index]
+}
+
+/// [`Location`], shared.
+#[derive(Debug)]
+pub struct SharedLocation {
+    seal: Seal,
+    stripes: Box<[RwLock<Location>]>,
+}
+
+impl SharedLocation {
+    fn new(seal: &Seal) -> Self {
+        let one = |_| RwLock::new(Location::new(seal.clone(), BINDINGS_MAX / STRIPES));
+        Self { seal: seal.clone(), stripes: (0..STRIPES).map(one).collect() }
+    }
+
+    fn place(&self, aor: &str) -> (u64, &RwLock<Location>) {
+        let hash = Location::hash(&self.seal, aor);
+        (hash, stripe(&self.stripes, hash))
+    }
+
+    /// The live bindings of `aor`; `None` if there are none.
+    pub fn lookup(&self, now: Instant, aor: &str) -> Option<Bindings> {
+        let (hash, stripe) = self.place(aor);
+        stripe.read().lookup(now, hash, aor)
+    }
+
+    /// One REGISTER, all or nothing. `read` sees the bindings as they then are (filter by [`Binding::is_live`]).
+    pub fn update<T>(
+        &self,
+        now: Instant,
+        aor: &str,
+        update: &Update<'_>,
+        same: impl Fn(&str, &str) -> bool,
+        read: impl FnOnce(&[Binding]) -> T,
+    ) -> Result<(Changed, T), Refusal> {
+        let (hash, stripe) = self.place(aor);
+        let mut location = stripe.write();
+        let changed = location.update(now, hash, aor, update, same)?;
+        Ok((changed, read(location.stored(hash, aor))))
+    }
+
+    /// Takes back an update whose rows the store refused.
+    pub fn undo(&self, now: Instant, aor: &str, undo: Undo) {
+        let (hash, stripe) = self.place(aor);
+        stripe.write().undo(now, hash, aor, undo);
+    }
+
+    /// Rows of the store, at start. Returns how many are still alive and were taken.
+    pub fn load<'a>(
+        &self,
+        now: Instant,
+        expires_max: Duration,
+        rows: impl IntoIterator<Item = &'a BindingRow>,
+    ) -> usize {
+        let taken = rows.into_iter().filter(|row| {
+            let (hash, stripe) = self.place(&row.aor);
+            stripe.write().load(now, hash, row, expires_max)
+        });
+        taken.count()
+    }
+
+    /// The operator's hand: one Contact, or all of them.
+    pub fn remove(&self, aor: &str, contact: Option<&str>, durable: bool) -> Changed {
+        let (hash, stripe) = self.place(aor);
+        stripe.write().remove(hash, aor, contact, durable)
+    }
+
+    /// Removes what has expired; to be called about once a second. At most `records_max` users per stripe and call, so
+    /// that a million bindings ending together do not stop calls; what is left over expires the next time and is not
+    /// returned by [`lookup`](Self::lookup) meanwhile.
+    pub fn expire(&self, now: Instant, records_max: usize, durable: bool) -> Changed {
+        let mut changed = Changed::default();
+        for stripe in &self.stripes {
+            // Look before locking for writing: almost always there is nothing to do.
+            if stripe.read().next_expiry().is_some_and(|at| at <= now) {
+                stripe.write().expire(now, records_max, durable, &mut changed);
+            }
+        }
+        changed
+    }
+
+    pub fn counts(&self) -> Counts {
+        let counts = self.stripes.iter().map(|stripe| stripe.read().counts());
+        counts.fold(Counts::default(), |sum, one| Counts {
+            aors: sum.aors + one.aors,
+            bindings: sum.bindings + one.bindings,
+        })
+    }
+
+    /// All live bindings, a page (one stripe) at a time; no lock is held between pages.
+    pub fn pages(&self, now: Instant) -> impl Iterator<Item = Vec<BindingRow>> {
+        self.stripes.iter().map(move |stripe| stripe.read().rows(now))
+    }
+}
+
+/// [`Accounts`], shared.
+#[derive(Debug)]
+pub struct SharedAccounts {
+    seal: Seal,
+    stripes: Box<[RwLock<Accounts>]>,
+}
+
+impl SharedAccounts {
+    fn new(seal: &Seal) -> Self {
+        let one = |_| RwLock::new(Accounts::new(seal.clone()));
+        Self { seal: seal.clone(), stripes: (0..STRIPES).map(one).collect() }
+    }
+
+    fn place(&self, aor: &[u8]) -> (u64, &RwLock<Accounts>) {
+        let hash = Accounts::hash(&self.seal, aor);
+        (hash, stripe(&self.stripes, hash))
+    }
+
+    pub fn get(&self, aor: &[u8]) -> Option<Account> {
+        let (hash, stripe) = self.place(aor);
+        stripe.read().get(hash, aor).cloned()
+    }
+
+    pub fn contains(&self, aor: &str) -> bool {
+        let (hash, stripe) = self.place(aor.as_bytes());
+        stripe.read().get(hash, aor.as_bytes()).is_some()
+    }
+
+    /// Adds an account or changes its secret; false for a name no account can have.
+    pub fn set(&self, aor: &str, ha1: Ha1) -> bool {
+        let (hash, stripe) = self.place(aor.as_bytes());
+        stripe.write().set(hash, aor, ha1)
+    }
+
+    /// False if there was no such account.
+    pub fn remove(&self, aor: &str) -> bool {
+        let (hash, stripe) = self.place(aor.as_bytes());
+        stripe.write().remove(hash, aor)
+    }
+
+    pub fn len(&self) -> usize {
+        self.stripes.iter().map(|stripe| stripe.read().len()).sum()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// [`Mint`] and [`Ledger`], shared.
+#[derive(Debug)]
+pub struct SharedNonces {
+    pub mint: Mint,
+    stripes: Box<[Mutex<Ledger>]>,
+}
+
+impl SharedNonces {
+    fn new(seal: &Seal, now: Instant) -> Self {
+        let one = |_| Mutex::new(Ledger::new(NONCES_MAX / STRIPES));
+        Self { mint: Mint::new(seal.clone(), now), stripes: (0..STRIPES).map(one).collect() }
+    }
+
+    /// A right answer has come in: may it pass?
+    pub fn redeem(
+        &self,
+        now: Instant,
+        lifetime: Duration,
+        nonce: Nonce,
+        answered: Answered,
+    ) -> Use {
+        stripe(&self.stripes, nonce.key()).lock().redeem(now, lifetime, nonce, answered)
+    }
+
+    /// Nonces remembered now.
+    pub fn len(&self) -> usize {
+        self.stripes.iter().map(|stripe| stripe.lock().len()).sum()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Budgets of unverified sources, and who is verified.
+#[derive(Debug)]
+pub struct Sources {
+    seal: Seal,
+    verified: VerifiedFlows,
+    stripes: Box<[Mutex<Buckets>]>,
+}
+
+impl Sources {
+    fn new(seal: &Seal) -> Self {
+        let one = |_| Mutex::new(Buckets::new(SOURCES_MAX / STRIPES / 4));
+        Self {
+            seal: seal.clone(),
+            verified: VerifiedFlows::new(seal.clone(), FLOWS_MAX / 4),
+            stripes: (0..STRIPES).map(one).collect(),
+        }
+    }
+
+    /// May a request from this flow in? `trusted` is `limits.trusted`.
+    pub fn admit(&self, now: Instant, flow: &Flow, trusted: &[Network]) -> Admission {
+        let ip = flow.remote.ip();
+        if trusted.iter().any(|n| n.contains(ip)) || self.verified.is_verified(now, flow) {
+            return Admission::Verified;
+        }
+        let source = source_hash(&self.seal, ip);
+        if stripe(&self.stripes, source).lock().take(now, source) {
+            Admission::Within
+        } else {
+            Admission::Over
+        }
+    }
+
+    /// The flow has proven that it receives what we send: a digest with our nonce, a sealed route.
+    pub fn verify(&self, now: Instant, flow: &Flow) {
+        self.verified.verify(now, flow);
+    }
+
+    pub fn is_verified(&self, now: Instant, flow: &Flow) -> bool {
+        self.verified.is_verified(now, flow)
+    }
+}
