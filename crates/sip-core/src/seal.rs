@@ -17,6 +17,8 @@ pub enum Purpose {
     Loop = 6,
     /// Places in the shared tables: keyed, so that nobody can choose names that collide.
     Table = 7,
+    /// Server transactions: keyed for the same reason.
+    Transaction = 8,
 }
 
 #[derive(Clone)]

@@ -1,0 +1,60 @@
+//! Every bound of the core in one table, with the status it earns when hit. What the operator may change is in
+//! `config::Limits`; what concerns the bytes of one message is in `sip_message`.
+
+/// One bound. Hitting it is an event and a counter under `name`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    pub name: &'static str,
+    pub max: usize,
+    /// The response it earns; 0: the message is dropped without one.
+    pub status: u16,
+}
+
+const fn limit(name: &'static str, max: usize, status: u16) -> Limit {
+    Limit { name, max, status }
+}
+
+/// Server transactions of one node, finished ones included.
+pub const SERVER_TRANSACTIONS: Limit = limit("server_transactions_per_node", 1 << 17, 503);
+/// Client transactions of one node, finished ones included.
+pub const CLIENT_TRANSACTIONS: Limit = limit("client_transactions_per_node", 1 << 18, 503);
+/// Forks of one request (RFC 3261 §16.6). More targets are an error of whoever registered them.
+pub const FORKS: Limit = limit("forks_per_request", 16, 500);
+/// RFC 5393 §5.3: breadth given to a request that came without Max-Breadth.
+pub const BREADTH: Limit = limit("max_breadth", 60, 440);
+/// RFC 3261 §8.1.1.6: hops given to a request that came without Max-Forwards.
+pub const HOPS: Limit = limit("max_forwards", 70, 483);
+
+pub const TABLE: &[Limit] = &[SERVER_TRANSACTIONS, CLIENT_TRANSACTIONS, FORKS, BREADTH, HOPS];
+
+/// A bound was hit: what the caller answers is `limit.status`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitReached {
+    pub limit: Limit,
+}
+
+impl core::fmt::Display for LimitReached {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "limit {} of {} reached", self.limit.name, self.limit.max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_statuses_are_errors() {
+        for (place, limit) in TABLE.iter().enumerate() {
+            assert!(limit.max > 0, "{}", limit.name);
+            assert!(limit.status == 0 || (400..600).contains(&limit.status), "{}", limit.name);
+            assert!(TABLE[..place].iter().all(|other| other.name != limit.name), "{}", limit.name);
+        }
+    }
+
+    #[test]
+    fn every_client_fits_into_a_branch() {
+        assert!(CLIENT_TRANSACTIONS.max <= crate::transaction::branch::SLOT_END as usize);
+        assert!(FORKS.max <= usize::from(u8::MAX));
+    }
+}

@@ -1,0 +1,177 @@
+//! `Branch`: the branch parameter of our own Via (RFC 3261 §8.1.1.7, §16.6 step 8).
+//!
+//! ```text
+//! z9hG4bK  node slot generation fork loop-hash  MAC
+//!    7      2    3       3       1       4       7   bytes, the last 20 written as 32 base-32 characters
+//! ```
+//!
+//! A response finds its client transaction by index, and one we never sent a request for is refused without a
+//! search: its MAC is wrong. Letters count the same in both cases, because a peer may change them (§7.3.1). It is
+//! never compared with another branch and never searched for.
+
+use crate::seal::{Purpose, Seal};
+
+/// RFC 3261 §8.1.1.7: what tells a branch of RFC 3261 from an older one.
+pub const COOKIE: &[u8] = b"z9hG4bK";
+
+const PAYLOAD: usize = 13;
+const MAC: usize = 7;
+const ENCODED: usize = (PAYLOAD + MAC) * 8 / 5;
+pub const BRANCH_LEN: usize = COOKIE.len() + ENCODED;
+
+/// Slots of a node's client transactions are below this.
+pub const SLOT_END: u32 = 1 << 24;
+
+const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+/// Value of each character, 0xff for none.
+const VALUES: [u8; 256] = {
+    let mut values = [0xff; 256];
+    let mut i = 0;
+    while i < 32 {
+        values[ALPHABET[i] as usize] = i as u8;
+        values[ALPHABET[i].to_ascii_uppercase() as usize] = i as u8;
+        i += 1;
+    }
+    values
+};
+
+/// What a branch of ours says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BranchParts {
+    pub node: u16,
+    /// Below [`SLOT_END`].
+    pub slot: u32,
+    /// Below 2^20.
+    pub generation: u32,
+    pub fork: u8,
+    /// RFC 3261 §16.6 step 8, RFC 5393 §4.2.1: the hash of what routing depended on.
+    pub loop_hash: u32,
+}
+
+/// A branch as it goes into the Via header: fixed size, no allocation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Branch {
+    bytes: [u8; BRANCH_LEN],
+}
+
+impl Branch {
+    pub fn new(seal: &Seal, parts: BranchParts) -> Self {
+        let [_, s0, s1, s2] = parts.slot.to_be_bytes();
+        let [_, g0, g1, g2] = parts.generation.to_be_bytes();
+        let [n0, n1] = parts.node.to_be_bytes();
+        let [l0, l1, l2, l3] = parts.loop_hash.to_be_bytes();
+        let payload = [n0, n1, s0, s1, s2, g0, g1, g2, parts.fork, l0, l1, l2, l3];
+        let mut token = [0; PAYLOAD + MAC];
+        token[..PAYLOAD].copy_from_slice(&payload);
+        token[PAYLOAD..].copy_from_slice(&mac(seal, &payload));
+
+        let mut bytes = [0; BRANCH_LEN];
+        let (cookie, encoded) = bytes.split_at_mut(COOKIE.len());
+        cookie.copy_from_slice(COOKIE);
+        for (group, text) in token.chunks_exact(5).zip(encoded.chunks_exact_mut(8)) {
+            let bits = group.iter().fold(0u64, |bits, &byte| bits << 8 | u64::from(byte));
+            for (place, character) in text.iter_mut().enumerate() {
+                *character = ALPHABET[(bits >> (35 - 5 * place)) as usize & 31];
+            }
+        }
+        Self { bytes }
+    }
+
+    /// What `branch` says, if we wrote it: right length, right alphabet, right MAC.
+    pub fn read(seal: &Seal, branch: &[u8]) -> Option<BranchParts> {
+        let (cookie, encoded) = branch.split_at_checked(COOKIE.len())?;
+        if encoded.len() != ENCODED || !cookie.eq_ignore_ascii_case(COOKIE) {
+            return None;
+        }
+        let mut token = [0; PAYLOAD + MAC];
+        for (text, group) in encoded.chunks_exact(8).zip(token.chunks_exact_mut(5)) {
+            let mut bits = 0u64;
+            let mut bad = 0;
+            for &character in text {
+                let value = VALUES[usize::from(character)];
+                bad |= value;
+                bits = bits << 5 | u64::from(value & 31);
+            }
+            if bad & 0xe0 != 0 {
+                return None;
+            }
+            group.copy_from_slice(&bits.to_be_bytes()[3..]);
+        }
+        let (payload, sealed) = token.split_at(PAYLOAD);
+        let wrong = mac(seal, payload).iter().zip(sealed).fold(0, |wrong, (a, b)| wrong | (a ^ b));
+        if wrong != 0 {
+            return None;
+        }
+        let &[n0, n1, s0, s1, s2, g0, g1, g2, fork, l0, l1, l2, l3] = payload else { return None };
+        Some(BranchParts {
+            node: u16::from_be_bytes([n0, n1]),
+            slot: u32::from_be_bytes([0, s0, s1, s2]),
+            generation: u32::from_be_bytes([0, g0, g1, g2]),
+            fork,
+            loop_hash: u32::from_be_bytes([l0, l1, l2, l3]),
+        })
+    }
+
+    pub const fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl core::fmt::Debug for Branch {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(core::str::from_utf8(&self.bytes).unwrap_or("?"))
+    }
+}
+
+fn mac(seal: &Seal, payload: &[u8]) -> [u8; MAC] {
+    let [_, mac @ ..] = seal.mac(Purpose::Branch, &[payload]).to_be_bytes();
+    mac
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PARTS: BranchParts = BranchParts {
+        node: 0x1234,
+        slot: SLOT_END - 1,
+        generation: 0xf_fffe,
+        fork: 15,
+        loop_hash: 0xdead_beef,
+    };
+
+    #[test]
+    fn what_is_written_is_read() {
+        let seal = Seal::new([1; 16]);
+        let branch = Branch::new(&seal, PARTS);
+        assert_eq!(branch.as_bytes().len(), 39);
+        assert_eq!(Branch::read(&seal, branch.as_bytes()), Some(PARTS));
+        // RFC 3261 §25.1: only characters of a token.
+        assert!(branch.as_bytes().iter().all(u8::is_ascii_alphanumeric));
+    }
+
+    #[test]
+    fn a_peer_may_change_the_case() {
+        let seal = Seal::new([1; 16]);
+        let shouted = Branch::new(&seal, PARTS).as_bytes().to_ascii_uppercase();
+        assert_eq!(Branch::read(&seal, &shouted), Some(PARTS));
+    }
+
+    #[test]
+    fn a_forged_branch_is_refused() {
+        let seal = Seal::new([1; 16]);
+        let branch = Branch::new(&seal, PARTS);
+        assert_eq!(Branch::read(&Seal::new([2; 16]), branch.as_bytes()), None);
+        for place in 0..BRANCH_LEN {
+            let mut forged = branch.as_bytes().to_vec();
+            forged[place] = if forged[place] == b'q' { b'r' } else { b'q' };
+            assert_eq!(Branch::read(&seal, &forged), None, "at {place}");
+            forged[place] = b'!';
+            assert_eq!(Branch::read(&seal, &forged), None, "at {place}");
+        }
+        for end in 0..BRANCH_LEN {
+            assert_eq!(Branch::read(&seal, &branch.as_bytes()[..end]), None);
+        }
+        assert_eq!(Branch::read(&seal, &[branch.as_bytes(), b"a"].concat()), None);
+    }
+}
