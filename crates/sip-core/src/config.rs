@@ -4,6 +4,7 @@
 use core::net::{IpAddr, SocketAddr};
 use core::ops::Deref;
 
+use sip_message::{Scheme, Uri};
 use smallvec::SmallVec;
 
 use crate::flow::{ListenerId, Transport};
@@ -68,10 +69,18 @@ impl Domains {
         self.served.get(alias.1).map(|n| &**n)
     }
 
+    /// The address of record a SIP or SIPS URI names, if it is one of ours. See [`aor_from`](Self::aor_from).
+    pub fn aor(&self, uri: &Uri<'_>) -> Option<AorBuf> {
+        match uri.scheme {
+            Scheme::Sip | Scheme::Sips => self.aor_from(uri.user?, uri.host_bytes),
+            Scheme::Tel | Scheme::Other => None,
+        }
+    }
+
     /// The address of record `user@host` names, if `host` is ours (RFC 3261 §10.3 step 5): escapes of the user part
     /// undone, so that `%61lice` and `alice` are one user (§19.1.4). `None` for a foreign host, an empty user, a broken
     /// escape, bytes that are no UTF-8, and control characters: none of these is anybody here.
-    pub fn aor(&self, user: &[u8], host: &[u8]) -> Option<AorBuf> {
+    pub fn aor_from(&self, user: &[u8], host: &[u8]) -> Option<AorBuf> {
         let domain = self.canonical(host)?;
         if user.is_empty() {
             return None;
@@ -208,8 +217,35 @@ impl Config {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// Serves example.com and example.net on 192.0.2.1 (UDP 5060 and 5070, TCP 5060) and [2001:db8::1]:5060.
+    pub(crate) fn config() -> Config {
+        let listener = |transport, address: &str| Listener {
+            transport,
+            address: address.parse().unwrap(),
+            advertised: address.into(),
+        };
+        Config {
+            listeners: vec![
+                listener(Transport::Udp, "192.0.2.1:5060"),
+                listener(Transport::Tcp, "192.0.2.1:5060"),
+                listener(Transport::Udp, "192.0.2.1:5070"),
+                listener(Transport::Udp, "[2001:db8::1]:5060"),
+            ],
+            domains: Domains {
+                served: vec!["example.com".into(), "example.net".into()],
+                aliases: vec![("192.0.2.1".into(), 0), ("[2001:db8::1]".into(), 0)],
+            },
+            registrar: Registrar::default(),
+            auth: Auth::default(),
+            limits: Limits::default(),
+            allow_inbound: false,
+            durable: false,
+            timers: Timers::default(),
+        }
+    }
 
     #[test]
     fn network_prefixes() {
@@ -239,7 +275,7 @@ mod tests {
             aliases: vec![("[2001:db8::1]".into(), 0)],
         };
         let aor = |user: &str, host: &str| {
-            d.aor(user.as_bytes(), host.as_bytes()).map(|a| String::from(&*a))
+            d.aor_from(user.as_bytes(), host.as_bytes()).map(|a| String::from(&*a))
         };
         assert_eq!(aor("alice", "Example.COM").as_deref(), Some("alice@example.com"));
         assert_eq!(aor("%61lice", "[2001:DB8::1]").as_deref(), Some("alice@example.com"));

@@ -12,11 +12,20 @@ pub struct Rejection {
     pub fault: Fault,
     /// Whole header lines, each ended by CRLF, to put into the response.
     pub headers: String,
+    /// Set when credentials were offered and not accepted: the node tells of it beside the refusal.
+    pub refused: Option<Box<RefusedCredentials>>,
+}
+
+/// Whose credentials were not accepted, and why (`Event::AuthFailed`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedCredentials {
+    pub user: Box<str>,
+    pub why: &'static str,
 }
 
 impl Rejection {
     const fn new(status: u16, reason: &'static str, fault: Fault) -> Self {
-        Self { status, reason, fault, headers: String::new() }
+        Self { status, reason, fault, headers: String::new(), refused: None }
     }
 
     fn with(mut self, name: &str, value: impl core::fmt::Display) -> Self {
@@ -136,6 +145,12 @@ impl Rejection {
     /// RFC 3261 §21.5.4: overloaded, draining, or a limit reached; `retry_after` in seconds.
     pub fn service_unavailable(retry_after: u32) -> Self {
         Self::new(503, "Service Unavailable", Fault::Unavailable).with("Retry-After", retry_after)
+    }
+
+    /// RFC 3261 §10.3, §21.5.4: the user has as many bindings as a user may have. 503 and not 403, because it passes by
+    /// itself: `retry_after` is when the first of them ends, and a phone that was told 403 would give up for good.
+    pub fn too_many_contacts(retry_after: u32) -> Self {
+        Self::new(503, "Too Many Contacts", Fault::Refused).with("Retry-After", retry_after)
     }
 
     /// RFC 3261 §21.5.6: not SIP/2.0.

@@ -47,6 +47,11 @@ impl Ha1 {
         Self::from_hex(Some(&sha256), Some(&md5)).unwrap_or_default()
     }
 
+    /// What an unknown user's answer is checked against, so that it takes as long as a known one's.
+    pub(super) const fn nobody(algorithm: Algorithm) -> Hash {
+        Hash::new(algorithm, [0; 32])
+    }
+
     pub(super) fn for_algorithm(&self, algorithm: Algorithm) -> Option<Hash> {
         let mut bytes = [0; 32];
         match algorithm {

@@ -289,7 +289,7 @@ fn load_takes_the_living_and_bounds_them() {
     let mut restarted = self::location();
     assert!(!restarted.load(later(60), hash(AOR), &row, HOUR), "over");
     assert!(restarted.load(later(30), hash(AOR), &row, HOUR));
-    assert_eq!(restarted.rows(later(30)), [row.clone()]);
+    assert_eq!(restarted.rows(later(30)), std::slice::from_ref(&row));
     assert_eq!(restarted.next_expiry(), Some(later(60)));
     let wrong_clock = BindingRow { expires_at: later(10 * 365 * 86400), ..row };
     let mut restarted = self::location();
