@@ -72,6 +72,11 @@ impl Rejection {
         Self::new(408, "Request Timeout", Fault::Unavailable)
     }
 
+    /// RFC 3261 §21.4.12: a Request-URI longer than we are willing to read.
+    pub const fn uri_too_long() -> Self {
+        Self::new(414, "Request-URI Too Long", Fault::PeerMisbehaved)
+    }
+
     /// RFC 3261 §21.4.11: larger than we are willing to read.
     pub const fn too_large() -> Self {
         Self::new(413, "Request Entity Too Large", Fault::PeerMisbehaved)
@@ -125,6 +130,11 @@ impl Rejection {
     /// RFC 3261 §16.6 step 7: the next hop has a name and this server cannot resolve it.
     pub const fn unresolvable() -> Self {
         Self::new(478, "Unresolvable Destination", Fault::Unavailable)
+    }
+
+    /// RFC 3261 §21.4.25: the caller cancelled, and the callee never answered.
+    pub const fn request_terminated() -> Self {
+        Self::new(487, "Request Terminated", Fault::Refused)
     }
 
     /// RFC 3261 §21.5.1: our fault.

@@ -1,0 +1,249 @@
+//! `Node`: the whole server. One input in, everything that follows from it out. It parses, matches, asks `route` what
+//! to do, and has it done; it decides nothing itself. It never blocks, never sleeps, never logs.
+//!
+//! ```text
+//! bytes -> Message -> matched to a transaction? -> route -> registrar | ua | proxy -> Outbox
+//! ```
+
+mod pending;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sip_message::{Malformed, Message, Method, Request, Response};
+
+use crate::config::Config;
+use crate::flow::Flow;
+use crate::input::{Command, Input};
+use crate::output::{Event, Outbox};
+use crate::proxy::{Plan, Proxy};
+use crate::registrar;
+use crate::rejection::Rejection;
+use crate::route::{self, Verdict, limit, nat, screen};
+use crate::shared::Shared;
+use crate::time::Instant;
+use crate::transaction::{Happening, Matched, Received, ServerKey, TransactionLayer};
+use crate::turn::Turn;
+use crate::ua::{self, options, reply};
+use pending::Pending;
+
+pub struct Node {
+    config: Arc<Config>,
+    shared: Arc<Shared>,
+    transactions: TransactionLayer,
+    proxy: Proxy,
+    pending: Pending,
+    draining: bool,
+    /// Reused from turn to turn.
+    happenings: Vec<Happening>,
+    scratch: Vec<u8>,
+}
+
+/// What each table of a node holds; all zero when nothing is under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// Finished ones, which linger for late retransmissions, included.
+    pub transactions: usize,
+    /// Those that still hold a whole message.
+    pub transactions_live: usize,
+    /// Stopped ones that were not yet dropped included.
+    pub timers: usize,
+    pub contexts: usize,
+    /// Those that still hold their request.
+    pub contexts_active: usize,
+    /// Running Timers C.
+    pub timers_c: usize,
+    /// REGISTERs that wait for the store.
+    pub registers_pending: usize,
+}
+
+impl Node {
+    /// `index` is this node's number among those that share `shared`; every Via branch carries it.
+    pub fn new(index: u16, config: Arc<Config>, shared: Arc<Shared>) -> Self {
+        let transactions = TransactionLayer::new(index, shared.seal.clone(), &config.timers);
+        Self {
+            config,
+            shared,
+            transactions,
+            proxy: Proxy::default(),
+            pending: Pending::default(),
+            draining: false,
+            happenings: Vec::new(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Feeds one input; everything that follows from it is in `out` on return.
+    pub fn handle(&mut self, now: Instant, input: Input, out: &mut Outbox) {
+        let (config, shared) = (Arc::clone(&self.config), Arc::clone(&self.shared));
+        let draining = self.draining;
+        let turn = &mut Turn { now, config: &config, shared: &shared, draining, out };
+        match input {
+            Input::Message { flow, bytes } => self.message(turn, flow, bytes),
+            Input::SendFailed { token } => self.transactions.send_failed(now, token, turn.out),
+            Input::Answer { ask, answer } => {
+                self.pending.answer(turn, ask, answer, &mut self.scratch);
+            }
+            Input::Command(Command::Drain) => self.draining = true,
+            Input::Config(config) => self.config = config,
+            // Bindings name their connection, and a transmit to one that is gone comes back as `SendFailed`.
+            Input::FlowClosed { .. } | Input::Tick => {}
+        }
+        self.advance(turn);
+    }
+
+    /// When `handle` wants to be called at the latest.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let deadlines = [self.transactions.next_deadline(), self.proxy.next_deadline()];
+        deadlines.into_iter().flatten().min()
+    }
+
+    pub fn sizes(&self) -> Sizes {
+        Sizes {
+            transactions: self.transactions.len(),
+            transactions_live: self.transactions.live_len(),
+            timers: self.transactions.timers_len(),
+            contexts: self.proxy.len(),
+            contexts_active: self.proxy.active_len(),
+            timers_c: self.proxy.timers_len(),
+            registers_pending: self.pending.len(),
+        }
+    }
+
+    /// Fires what is due. What the transactions have to tell may make them tell more.
+    fn advance(&mut self, turn: &mut Turn<'_>) {
+        self.proxy.tick(turn, &mut self.transactions);
+        loop {
+            self.transactions.tick(turn.now, turn.out, &mut self.happenings);
+            if self.happenings.is_empty() {
+                return;
+            }
+            for happening in self.happenings.drain(..) {
+                self.proxy.happening(turn, &mut self.transactions, happening);
+            }
+        }
+    }
+
+    fn message(&mut self, turn: &mut Turn<'_>, flow: Flow, bytes: Bytes) {
+        match Message::parse(bytes) {
+            Ok(Message::Request(request)) => self.request(turn, &flow, request),
+            Ok(Message::Response(response)) => self.response(turn, &response),
+            Err(malformed) => self.malformed(turn, &flow, malformed),
+        }
+    }
+
+    fn request(&mut self, turn: &mut Turn<'_>, flow: &Flow, mut request: Request) {
+        nat::stamp(&mut request, flow);
+        match self.transactions.receive_request(turn.now, &request, flow, turn.out) {
+            Matched::Retransmission | Matched::Ack => {}
+            Matched::AckForTwoXx => self.acknowledge(turn, flow, request),
+            Matched::Cancel { context, .. } => {
+                if self.proxy.cancel(turn, &mut self.transactions, context, flow) {
+                    let wire = reply::ok(turn, &request, b"", &mut self.scratch);
+                    turn.out.send(*flow, wire);
+                } else {
+                    self.reject(turn, flow, &request, &Rejection::does_not_exist());
+                }
+            }
+            Matched::CancelUnmatched => {
+                // RFC 3261 §16.10, §9.2: we forward no INVITE without a transaction, so there is nothing to cancel.
+                if limit::admits(turn, flow) {
+                    self.reject(turn, flow, &request, &Rejection::does_not_exist());
+                }
+            }
+            Matched::New(key) => {
+                if let Err(rejection) = self.serve(turn, flow, &mut request, key) {
+                    self.reject(turn, flow, &request, &rejection);
+                }
+            }
+            Matched::Unreadable(error) => {
+                if limit::admits(turn, flow) {
+                    self.reject(turn, flow, &request, &screen::syntax(error));
+                }
+            }
+        }
+    }
+
+    fn serve(
+        &mut self,
+        turn: &mut Turn<'_>,
+        flow: &Flow,
+        request: &mut Request,
+        key: ServerKey,
+    ) -> Result<(), Rejection> {
+        match route::route(turn, flow, request)? {
+            Verdict::Drop => Ok(()),
+            Verdict::Forward(plan) => {
+                self.proxy.forward(turn, &mut self.transactions, key, request, flow, &plan)
+            }
+            Verdict::Answer if request.method() == Method::Options => {
+                let wire = reply::ok(turn, request, options::LINES, &mut self.scratch);
+                turn.out.send(*flow, wire);
+                Ok(())
+            }
+            Verdict::Answer => Err(ua::refuse(request)),
+            Verdict::Register => {
+                self.pending.admit()?;
+                let registered =
+                    registrar::register(turn.now, request, flow, turn.config, turn.shared)?;
+                self.pending.grant(turn, flow, request, registered, &mut self.scratch);
+                Ok(())
+            }
+        }
+    }
+
+    /// RFC 3261 §17: nothing is ever answered to an ACK; one that leads nowhere just ends.
+    fn acknowledge(&mut self, turn: &mut Turn<'_>, flow: &Flow, mut request: Request) {
+        if let Ok(Verdict::Forward(plan)) = route::route(turn, flow, &mut request) {
+            let plan: &Plan = &plan;
+            self.proxy.acknowledge(turn, &request, flow, plan);
+        }
+    }
+
+    /// A response finds its fork by our own branch. What finds none is dropped: RFC 6026 §7.3 forbids to forward it,
+    /// and its sender repeats a 2xx that matters until the caller's ACK, which is not ours to send.
+    fn response(&mut self, turn: &mut Turn<'_>, response: &Response) {
+        let received = self.transactions.receive_response(turn.now, response, turn.out);
+        if let Received::Delivered(delivered) = received {
+            self.proxy.response(turn, &mut self.transactions, delivered, response);
+        }
+    }
+
+    /// RFC 3261 §16.3 step 1, §8.2.2: 400, 413, 505 or 513 if there is enough to answer to; a response or an ACK gets
+    /// none in any case.
+    fn malformed(&mut self, turn: &mut Turn<'_>, flow: &Flow, malformed: Malformed) {
+        let error = malformed.error;
+        let request = malformed.request.filter(|request| request.method() != Method::Ack);
+        let answerable = request.filter(|_| limit::admits(turn, flow));
+        let kind = error.kind.words();
+        turn.out.events.push(Event::Malformed {
+            flow: *flow,
+            kind,
+            answered: answerable.is_some(),
+        });
+        if let Some(mut request) = answerable {
+            nat::stamp(&mut request, flow);
+            reply::reject(turn, &request, flow, &screen::syntax(error), &mut self.scratch);
+        }
+    }
+
+    /// Answers with a refusal, and tells of it. A first challenge is no news.
+    fn reject(&mut self, turn: &mut Turn<'_>, flow: &Flow, request: &Request, why: &Rejection) {
+        if request.method() == Method::Ack {
+            return;
+        }
+        reply::reject(turn, request, flow, why, &mut self.scratch);
+        if let Some(refused) = &why.refused {
+            let user = refused.user.clone();
+            turn.out.events.push(Event::AuthFailed { flow: *flow, user, why: refused.why });
+        }
+        if !matches!(why.status, 401 | 407) {
+            let call_id = String::from_utf8_lossy(request.call_id().unwrap_or_default()).into();
+            let (status, reason, fault) = (why.status, why.reason, why.fault);
+            let flow = *flow;
+            turn.out.events.push(Event::Rejected { flow, status, reason, fault, call_id });
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! Request forwarding (RFC 3261 §16.6): one server transaction, one copy and one client transaction per target. Also
+//! the ACK of a 2xx, which is forwarded and forgotten (§16.11).
+//!
+//! It never touches a header that it has no reason to touch: everything else leaves byte for byte as it came.
+
+use bytes::Bytes;
+use sip_message::{Method, Name, Request, write};
+use smallvec::SmallVec;
+
+use super::record_route::{self, Token};
+use super::{Fork, Kind, Plan, Proxy, ResponseContext, Slot, Target, TargetUri};
+use crate::config::Listener;
+use crate::flow::Flow;
+use crate::limits;
+use crate::rejection::Rejection;
+use crate::seal::Purpose;
+use crate::transaction::branch::SLOT_END;
+use crate::transaction::{self, Branch, BranchParts, ServerKey, TransactionLayer};
+use crate::turn::Turn;
+
+/// A Via value or a Record-Route value: on the stack.
+type Value = SmallVec<[u8; 128]>;
+
+/// Seconds after which a caller may try again when our tables are full.
+const RETRY_AFTER_FULL: u32 = 5;
+
+/// RFC 3261 §16.6 step 3: what a request without Max-Forwards gets, and the most any may have.
+const MAX_FORWARDS: u8 = limits::HOPS.max as u8;
+
+/// No node has this number: a branch with it belongs to an ACK, and no response finds anything by it.
+const NO_NODE: u16 = u16::MAX;
+
+/// Headers that end here: identities that others assert (RFC 3325 §5), and the breadth, which is divided anew.
+const REMOVED: &[Name] = &[Name::PAssertedIdentity, Name::PPreferredIdentity, Name::MaxBreadth];
+
+impl Proxy {
+    /// Forwards `request` along `plan` with a transaction of its own.
+    pub fn forward(
+        &mut self,
+        turn: &mut Turn<'_>,
+        transactions: &mut TransactionLayer,
+        key: ServerKey,
+        request: &Request,
+        flow: &Flow,
+        plan: &Plan,
+    ) -> Result<(), Rejection> {
+        let breadth = breadth(request, plan.targets.len())?;
+        let name = self.next_name();
+        let server = transactions
+            .accept(key, request, flow, name)
+            .map_err(|_| Rejection::service_unavailable(RETRY_AFTER_FULL))?;
+        let method = request.method();
+        let invite = method == Method::Invite;
+        if invite {
+            // RFC 3261 §17.2.1: within 200 ms; here, in the same batch as the forks.
+            self.scratch.clear();
+            write::response(request, 100, b"Trying", None, b"", b"", &mut self.scratch);
+            let trying = Bytes::copy_from_slice(&self.scratch);
+            transactions.respond(turn.now, server, 100, trying, turn.out);
+        }
+        let mut context = ResponseContext {
+            server,
+            invite,
+            bye: method == Method::Bye,
+            kind: plan.kind,
+            answered: false,
+            cancelled: false,
+            arrived_at: turn.now,
+            request: request.bytes().clone(),
+            flow: *flow,
+            forks: SmallVec::new(),
+            best: None,
+        };
+        let route = RouteRecord::new(turn, request, plan);
+        for (at, target) in plan.targets.iter().enumerate() {
+            let copy =
+                Copy { request, plan, inbound: flow, route: &route, breadth: breadth.of(at) };
+            let at = u16::try_from(at).unwrap_or(u16::MAX);
+            let Some(client) = self.fork(turn, transactions, name, at, target, &copy) else {
+                break;
+            };
+            let deadline = turn.now + turn.config.timers.timer_c;
+            let timer_c = invite.then(|| self.timer_c.arm(deadline, name, at));
+            let flow = target.flow;
+            context.forks.push(Fork { client, flow, timer_c, ended: false, challenges: None });
+        }
+        let refused = context.forks.is_empty();
+        self.contexts.insert(name, Slot::Active(Box::new(context)));
+        if refused {
+            // The transaction exists already, so it carries the refusal.
+            self.conclude(turn, transactions, name);
+        }
+        Ok(())
+    }
+
+    /// One copy of the request, on its way. `None`: no transaction is left to carry it.
+    fn fork(
+        &mut self,
+        turn: &mut Turn<'_>,
+        transactions: &mut TransactionLayer,
+        context: transaction::ContextId,
+        at: u16,
+        target: &Target,
+        copy: &Copy<'_>,
+    ) -> Option<transaction::ClientId> {
+        let kind = transaction::Kind::of(copy.request.method());
+        let listener = turn.config.listener(target.flow.listener)?;
+        let (client, branch) = transactions.reserve(kind, context, at, copy.plan.loop_hash).ok()?;
+        self.scratch.clear();
+        copy.write(turn, target, listener, &branch, &mut self.scratch);
+        let wire = Bytes::copy_from_slice(&self.scratch);
+        transactions.send(turn.now, client, target.flow, wire, turn.out);
+        Some(client)
+    }
+
+    /// The ACK of a 2xx (RFC 3261 §16.11, §17.1.1.3): no transaction, no answer. The same ACK leaves with the same
+    /// branch each time.
+    pub fn acknowledge(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: &Request,
+        flow: &Flow,
+        plan: &Plan,
+    ) {
+        let route = RouteRecord::new(turn, request, plan);
+        for target in &plan.targets {
+            let Some(listener) = turn.config.listener(target.flow.listener) else { continue };
+            let branch = stateless_branch(turn, request, plan.loop_hash);
+            let copy = Copy { request, plan, inbound: flow, route: &route, breadth: None };
+            self.scratch.clear();
+            copy.write(turn, target, listener, &branch, &mut self.scratch);
+            turn.out.send(target.flow, Bytes::copy_from_slice(&self.scratch));
+        }
+    }
+}
+
+/// RFC 3261 §16.11: a function of what came, so that a repetition is one.
+fn stateless_branch(turn: &Turn<'_>, request: &Request, loop_hash: u32) -> Branch {
+    let via = request.via().ok();
+    let branch = via.as_ref().and_then(|via| via.branch).unwrap_or_default();
+    let call_id = request.call_id().unwrap_or_default();
+    let hash = turn.shared.seal.mac(Purpose::Branch, &[b"ack", branch, call_id]);
+    let parts = BranchParts {
+        node: NO_NODE,
+        slot: (hash >> 40) as u32 % SLOT_END,
+        generation: hash as u32 & 0xf_ffff,
+        fork: 0,
+        loop_hash,
+    };
+    Branch::new(&turn.shared.seal, parts)
+}
+
+/// Everything the copies of one request share.
+struct Copy<'a> {
+    request: &'a Request,
+    plan: &'a Plan,
+    inbound: &'a Flow,
+    route: &'a RouteRecord,
+    breadth: Option<u32>,
+}
+
+impl Copy<'_> {
+    fn write(
+        &self,
+        turn: &Turn<'_>,
+        target: &Target,
+        outbound: &Listener,
+        branch: &Branch,
+        out: &mut Vec<u8>,
+    ) {
+        let via = via(outbound, branch);
+        let records = self.route.values(turn, outbound, target, self.inbound);
+        let records: SmallVec<[&[u8]; 2]> = records.iter().map(|value| &**value).collect();
+        let mut lines = SmallVec::<[u8; 64]>::new();
+        if let Some(breadth) = self.breadth {
+            lines.extend_from_slice(b"Max-Breadth: ");
+            push_number(&mut lines, breadth);
+            lines.extend_from_slice(b"\r\n");
+        }
+        if target.flow.transport.is_reliable() && self.request.header(Name::ContentLength).is_none()
+        {
+            // RFC 3261 §16.6 step 9, §18.3: a stream needs it.
+            let length = u32::try_from(self.request.body().len()).unwrap_or(u32::MAX);
+            lines.extend_from_slice(b"Content-Length: ");
+            push_number(&mut lines, length);
+            lines.extend_from_slice(b"\r\n");
+        }
+        let request_uri = match &target.uri {
+            TargetUri::Unchanged => None,
+            TargetUri::Contact(binding) => Some(binding.contact().as_bytes()),
+        };
+        let patch = write::Patch {
+            request_uri,
+            via: &via,
+            record_routes: &records,
+            routes_popped: self.plan.own_routes,
+            max_forwards: max_forwards(self.request),
+            removed: REMOVED,
+            header_lines: &lines,
+            ..write::Patch::default()
+        };
+        write::forward(self.request, &patch, out);
+    }
+}
+
+/// RFC 3261 §16.6 step 3, and the clamp that bounds every loop we are part of.
+fn max_forwards(request: &Request) -> u8 {
+    match request.max_forwards() {
+        Ok(Some(hops)) => {
+            u8::try_from(hops.saturating_sub(1)).map_or(MAX_FORWARDS, |left| left.min(MAX_FORWARDS))
+        }
+        _ => MAX_FORWARDS,
+    }
+}
+
+/// RFC 3261 §16.6 step 8.
+fn via(listener: &Listener, branch: &Branch) -> Value {
+    let mut value = Value::new();
+    value.extend_from_slice(b"SIP/2.0/");
+    value.extend_from_slice(listener.transport.via_token().as_bytes());
+    value.push(b' ');
+    value.extend_from_slice(listener.advertised.as_bytes());
+    value.extend_from_slice(b";branch=");
+    value.extend_from_slice(branch.as_bytes());
+    value
+}
+
+/// RFC 3261 §16.6 step 4: whether and as what we stay on the path of the dialog.
+struct RouteRecord(Option<Token>);
+
+impl RouteRecord {
+    fn new(turn: &Turn<'_>, request: &Request, plan: &Plan) -> Self {
+        if !matches!(plan.kind, Kind::Call | Kind::Dialog) {
+            return Self(None);
+        }
+        let call_id = request.call_id().unwrap_or_default();
+        let from = request.from().ok();
+        let tag = from.as_ref().and_then(|from| from.tag()).unwrap_or_default();
+        Self(Some(Token::new(&turn.shared.seal, call_id, tag, turn.now)))
+    }
+
+    /// Topmost first. Two when the request leaves by another of our addresses than it came by: each side gets one
+    /// it can reach.
+    fn values(
+        &self,
+        turn: &Turn<'_>,
+        outbound: &Listener,
+        target: &Target,
+        inbound: &Flow,
+    ) -> SmallVec<[Value; 2]> {
+        let mut values = SmallVec::new();
+        let Some(token) = &self.0 else { return values };
+        let mut push = |listener: &Listener| {
+            let mut value = Value::new();
+            record_route::write(listener, token, &mut value);
+            values.push(value);
+        };
+        push(outbound);
+        if target.flow.listener != inbound.listener
+            && let Some(listener) = turn.config.listener(inbound.listener)
+        {
+            push(listener);
+        }
+        values
+    }
+}
+
+/// RFC 5393 §5.3: how many copies of this request may exist at once, divided among the forks.
+struct Breadth {
+    each: u32,
+    /// The first so many forks get one more.
+    more: u32,
+}
+
+impl Breadth {
+    fn of(&self, fork: usize) -> Option<u32> {
+        let one_more = u32::try_from(fork).is_ok_and(|fork| fork < self.more);
+        Some(self.each + u32::from(one_more))
+    }
+}
+
+fn breadth(request: &Request, forks: usize) -> Result<Breadth, Rejection> {
+    let most = u32::try_from(limits::BREADTH.max).unwrap_or(u32::MAX);
+    // The room "screen" has read it before.
+    let offered = request.max_breadth().ok().flatten().unwrap_or(most);
+    let breadth = offered.min(most);
+    let forks = u32::try_from(forks).unwrap_or(u32::MAX).max(1);
+    if breadth < forks {
+        return Err(Rejection::max_breadth_exceeded());
+    }
+    Ok(Breadth { each: breadth / forks, more: breadth % forks })
+}
+
+fn push_number(out: &mut SmallVec<[u8; 64]>, number: u32) {
+    let mut digits = [0; 10];
+    let mut at = digits.len();
+    let mut rest = number;
+    loop {
+        at -= 1;
+        // A remainder of 10 is a digit.
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(digits.get(at..).unwrap_or_default());
+}

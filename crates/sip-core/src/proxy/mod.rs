@@ -1,0 +1,198 @@
+//! The proxy core (RFC 3261 §16): one request, many forks, one answer. A [`ResponseContext`] joins the server
+//! transaction of the caller with the client transactions of its forks.
+//!
+//! ```text
+//! forward        §16.6    the copies that go out; ACK without state
+//! response       §16.7    what comes back, and the best of it
+//! cancel         §16.10   giving up, for the caller or for a better answer
+//! timer_c        §16.8    ringing too long
+//! record_route   §16.12   staying on the path, provably
+//! ```
+//!
+//! It never decides where a request may go (that is `route`), and never looks at a body. Once an INVITE is answered,
+//! all that is left of its context is the name of the server transaction, for a 2xx that comes again.
+
+pub mod cancel;
+pub mod forward;
+pub mod record_route;
+pub mod response;
+pub mod timer_c;
+
+use core::hash::{BuildHasherDefault, Hasher};
+
+use bytes::Bytes;
+use hashbrown::HashMap;
+use smallvec::SmallVec;
+
+use crate::flow::Flow;
+use crate::registrar::binding::Binding;
+use crate::time::Instant;
+use crate::transaction::{ClientId, ContextId, ServerId};
+use record_route::Sealed;
+use response::Best;
+use timer_c::{TimerC, TimerId};
+
+/// Where one fork goes.
+#[derive(Clone, Debug)]
+pub struct Target {
+    pub uri: TargetUri,
+    pub flow: Flow,
+}
+
+/// The Request-URI of one fork (RFC 3261 §16.6 step 2).
+#[derive(Clone, Debug)]
+pub enum TargetUri {
+    /// As it came.
+    Unchanged,
+    /// The Contact of a binding.
+    Contact(Binding),
+}
+
+/// RFC 3261 §16.5's target set, in parallel.
+pub type Targets = SmallVec<[Target; 1]>;
+
+/// What `route` decided about a request that is forwarded.
+#[derive(Debug)]
+pub struct Plan {
+    pub targets: Targets,
+    /// How many of the first Route values named us and are left out.
+    pub own_routes: usize,
+    pub kind: Kind,
+    /// For the branches of the forks (RFC 5393 §4.2).
+    pub loop_hash: u32,
+}
+
+/// What a forwarded request does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An INVITE that begins a call.
+    Call,
+    /// Another request that may begin a dialog: SUBSCRIBE, REFER.
+    Dialog,
+    /// A request of its own.
+    Single,
+    /// Inside a dialog whose Route we sealed.
+    Within(Sealed),
+}
+
+/// One request being forwarded (RFC 3261 §16.2: the response context).
+#[derive(Debug)]
+struct ResponseContext {
+    server: ServerId,
+    invite: bool,
+    bye: bool,
+    kind: Kind,
+    /// A 2xx has gone upstream.
+    answered: bool,
+    /// The caller does not want it any more.
+    cancelled: bool,
+    arrived_at: Instant,
+    /// As received, for answers of our own; read again when one is needed, which is rare.
+    request: Bytes,
+    /// Where the request came from.
+    flow: Flow,
+    forks: SmallVec<[Fork; 1]>,
+    best: Option<Best>,
+}
+
+/// One downstream try.
+#[derive(Debug)]
+struct Fork {
+    client: ClientId,
+    flow: Flow,
+    /// Runs while the fork rings.
+    timer_c: Option<TimerId>,
+    /// It has had its final response, or will get none.
+    ended: bool,
+    /// Challenge lines of a 401 or 407, to be joined with those of the others (RFC 3261 §16.7 step 7).
+    challenges: Option<Box<[u8]>>,
+}
+
+#[derive(Debug)]
+enum Slot {
+    Active(Box<ResponseContext>),
+    /// RFC 6026 §7.1: the INVITE is answered, and further 2xx follow the first.
+    Answered(ServerId),
+}
+
+/// All that is being forwarded by one node.
+#[derive(Debug, Default)]
+pub struct Proxy {
+    contexts: HashMap<ContextId, Slot, BuildHasherDefault<SequenceHasher>>,
+    /// Names are never used twice while anybody may still hold them: 32 bits of sequence.
+    last_name: u32,
+    timer_c: TimerC,
+    /// Outgoing bytes are written here first: their length is known only then.
+    scratch: Vec<u8>,
+}
+
+impl Proxy {
+    pub fn len(&self) -> usize {
+        self.contexts.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.contexts.is_empty()
+    }
+
+    /// Contexts that still hold their request.
+    pub fn active_len(&self) -> usize {
+        self.contexts.values().filter(|slot| matches!(slot, Slot::Active(_))).count()
+    }
+
+    pub fn timers_len(&self) -> usize {
+        self.timer_c.len()
+    }
+
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.timer_c.next_deadline()
+    }
+
+    fn next_name(&mut self) -> ContextId {
+        loop {
+            self.last_name = self.last_name.wrapping_add(1);
+            let name = ContextId(self.last_name);
+            if !self.contexts.contains_key(&name) {
+                return name;
+            }
+        }
+    }
+
+    fn active(&mut self, context: ContextId) -> Option<&mut ResponseContext> {
+        match self.contexts.get_mut(&context) {
+            Some(Slot::Active(active)) => Some(active),
+            _ => None,
+        }
+    }
+
+    /// Forgets a context; what its forks still get is absorbed by their transactions.
+    fn forget(&mut self, context: ContextId) {
+        if let Some(Slot::Active(active)) = self.contexts.remove(&context) {
+            for fork in &active.forks {
+                if let Some(timer) = fork.timer_c {
+                    self.timer_c.stop(timer);
+                }
+            }
+        }
+    }
+}
+
+/// Names are a sequence of ours, not anybody's input: spreading them over the table is all there is to do.
+#[derive(Debug, Default)]
+pub struct SequenceHasher(u64);
+
+impl Hasher for SequenceHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u32(byte.into());
+        }
+    }
+
+    fn write_u32(&mut self, name: u32) {
+        self.0 = (self.0 ^ u64::from(name)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}

@@ -1,0 +1,396 @@
+//! Response processing (RFC 3261 §16.7): 1xx and 2xx go upstream at once, of everything else only the best, when no
+//! fork is left that could do better. It never repairs a response and never invents a 2xx.
+
+use bytes::Bytes;
+use sip_message::{Message, Name, Request, Response, write};
+
+use super::{Kind, Proxy, ResponseContext, Slot};
+use crate::output::{CallRecord, EndedBy, Event};
+use crate::proxy::record_route::Sender;
+use crate::rejection::Rejection;
+use crate::route::nat;
+use crate::time::{Duration, Instant};
+use crate::transaction::{ContextId, Delivered, Happening, TransactionLayer};
+use crate::turn::Turn;
+use crate::ua::reply;
+
+/// The best final response so far.
+#[derive(Debug)]
+pub(super) struct Best {
+    status: u16,
+    /// Which fork it is of.
+    fork: u16,
+    /// Ready to go upstream; `None`: ours to write (a timeout, a fork that could not be sent).
+    wire: Option<Bytes>,
+}
+
+impl Proxy {
+    /// A response to one of our forks (RFC 3261 §16.7).
+    pub fn response(
+        &mut self,
+        turn: &mut Turn<'_>,
+        transactions: &mut TransactionLayer,
+        delivered: Delivered,
+        response: &Response,
+    ) {
+        let status = response.status();
+        let active = match self.contexts.get_mut(&delivered.context) {
+            None => return,
+            Some(Slot::Answered(server)) => {
+                // RFC 3261 §16.7 step 5: every 2xx goes upstream, however late.
+                let server = *server;
+                if is_success(status) {
+                    let wire = self.upstream(response);
+                    transactions.respond(turn.now, server, status, wire, turn.out);
+                }
+                return;
+            }
+            Some(Slot::Active(active)) => active,
+        };
+        match status {
+            ..=100 => {} //                               §16.7 step 5: a 100 is not forwarded
+            101..=199 => {
+                if !active.invite {
+                    return; //                            RFC 4320 §4.1: no provisional but 100 outside INVITE
+                }
+                let timer =
+                    active.forks.get(usize::from(delivered.fork)).and_then(|fork| fork.timer_c);
+                if let Some(timer) = timer {
+                    self.timer_c.reset(timer, turn.now + turn.config.timers.timer_c);
+                }
+                if !active.answered {
+                    let server = active.server;
+                    let wire = self.upstream(response);
+                    transactions.respond(turn.now, server, status, wire, turn.out);
+                }
+            }
+            200..=299 => self.success(turn, transactions, delivered, response),
+            _ => self.failure(turn, transactions, delivered, response),
+        }
+    }
+
+    fn success(
+        &mut self,
+        turn: &mut Turn<'_>,
+        transactions: &mut TransactionLayer,
+        delivered: Delivered,
+        response: &Response,
+    ) {
+        let name = delivered.context;
+        let wire = self.upstream(response);
+        let Some(active) = self.active(name) else { return };
+        let (server, first) = (active.server, !active.answered);
+        active.answered = true;
+        transactions.respond(turn.now, server, response.status(), wire, turn.out);
+        if first {
+            report(turn, active, response.status(), response);
+            if !active.invite {
+                self.forget(name);
+                return;
+            }
+        }
+        self.end_fork(name, delivered.fork);
+        // RFC 3261 §16.7 step 10: nobody else needs to ring.
+        self.cancel_forks(turn, transactions, name);
+        self.settle(turn, transactions, name);
+    }
+
+    fn failure(
+        &mut self,
+        turn: &mut Turn<'_>,
+        transactions: &mut TransactionLayer,
+        delivered: Delivered,
+        response: &Response,
+    ) {
+        let name = delivered.context;
+        let status = response.status();
+        let wire = self.upstream(response);
+        self.end_fork(name, delivered.fork);
+        let Some(active) = self.active(name) else { return };
+        if matches!(status, 401 | 407)
+            && let Some(fork) = active.forks.get_mut(usize::from(delivered.fork))
+        {
+            fork.challenges = Some(challenges(response));
+        }
+        active.consider(Best { status, fork: delivered.fork, wire: Some(wire) });
+        if status >= 600 {
+            // RFC 3261 §16.7 step 5: a 6xx speaks for the user; the others are told to stop.
+            self.cancel_forks(turn, transactions, name);
+        }
+        self.settle(turn, transactions, name);
+    }
+
+    /// What no message tells (RFC 3261 §16.8, §16.9, RFC 6026 §7).
+    pub fn happening(
+        &mut self,
+        turn: &mut Turn<'_>,
+        transactions: &mut TransactionLayer,
+        happening: Happening,
+    ) {
+        match happening {
+            Happening::ClientTimeout { context, fork } => {
+                self.tell(turn, context, fork, |call_id, method, flow| Event::TransactionTimeout {
+                    call_id,
+                    method,
+                    flow,
+                });
+                self.local_failure(turn, transactions, context, fork, 408);
+            }
+            // RFC 3261 §9.1: cancelled, and the callee never said so.
+            Happening::ClientCancelled { context, fork } => {
+                self.local_failure(turn, transactions, context, fork, 487);
+            }
+            // RFC 3261 §16.9: as if the next hop had answered 503.
+            Happening::TransportError { context, fork } => {
+                self.tell(turn, context, fork, |call_id, _, flow| Event::SendFailed {
+                    call_id,
+                    flow,
+                });
+                self.local_failure(turn, transactions, context, fork, 503);
+            }
+            Happening::ServerGone { context } => match self.contexts.get(&context) {
+                Some(Slot::Active(_)) => {
+                    // Nobody upstream is left to tell.
+                    self.cancel_forks(turn, transactions, context);
+                    self.forget(context);
+                }
+                Some(Slot::Answered(_)) => self.forget(context),
+                None => {}
+            },
+            Happening::ServerTimeout { .. } | Happening::ClientGone { .. } => {}
+        }
+    }
+
+    /// A final response that we give ourselves on behalf of a fork.
+    fn local_failure(
+        &mut self,
+        turn: &mut Turn<'_>,
+        transactions: &mut TransactionLayer,
+        name: ContextId,
+        fork: u16,
+        status: u16,
+    ) {
+        self.end_fork(name, fork);
+        let Some(active) = self.active(name) else { return };
+        active.consider(Best { status, fork, wire: None });
+        self.settle(turn, transactions, name);
+    }
+
+    fn end_fork(&mut self, name: ContextId, fork: u16) {
+        let Some(active) = self.active(name) else { return };
+        let Some(fork) = active.forks.get_mut(usize::from(fork)) else { return };
+        fork.ended = true;
+        if let Some(timer) = fork.timer_c.take() {
+            self.timer_c.stop(timer);
+        }
+    }
+
+    /// RFC 3261 §16.7 step 6: when no fork is pending, the context comes to its end.
+    fn settle(
+        &mut self,
+        turn: &mut Turn<'_>,
+        transactions: &mut TransactionLayer,
+        name: ContextId,
+    ) {
+        let Some(active) = self.active(name) else { return };
+        if active.forks.iter().any(|fork| !fork.ended) {
+            return;
+        }
+        if active.answered {
+            let server = active.server;
+            self.contexts.insert(name, Slot::Answered(server));
+        } else {
+            self.conclude(turn, transactions, name);
+        }
+    }
+
+    /// RFC 3261 §16.7 steps 6 to 9: the best response goes upstream, and the context is done.
+    pub(super) fn conclude(
+        &mut self,
+        turn: &mut Turn<'_>,
+        transactions: &mut TransactionLayer,
+        name: ContextId,
+    ) {
+        let Some(Slot::Active(mut active)) = self.contexts.remove(&name) else { return };
+        let best = active.best.take();
+        let fork = best.as_ref().map_or(0, |best| best.fork);
+        let (mut status, mut wire) = match best {
+            Some(best) => (best.status, best.wire),
+            None => (503, None), // No fork could be made at all.
+        };
+        if status == 503 {
+            // RFC 3261 §16.7 step 6: the next hop's overload is not ours to report.
+            (status, wire) = (500, None);
+        }
+        let request = active.request();
+        if status == 408 && !active.invite {
+            // RFC 4320 §4.2: by now the caller has given up; a 408 would only blame somebody.
+            if let Some(request) = &request {
+                report(turn, &active, status, request);
+            }
+            transactions.abandon(active.server);
+            return;
+        }
+        let wire = match (wire, &request) {
+            (Some(wire), _) if matches!(status, 401 | 407) => active.with_challenges(&wire, fork),
+            (Some(wire), _) => wire,
+            (None, Some(request)) => {
+                let rejection = local(status);
+                reply::write(turn, request, &rejection, &mut self.scratch);
+                Bytes::copy_from_slice(&self.scratch)
+            }
+            (None, None) => return,
+        };
+        if let Some(request) = &request {
+            report(turn, &active, status, request);
+        }
+        transactions.respond(turn.now, active.server, status, wire, turn.out);
+    }
+
+    /// RFC 3261 §16.7 step 3: without our Via.
+    fn upstream(&mut self, response: &Response) -> Bytes {
+        self.scratch.clear();
+        write::response_upstream(response, &mut self.scratch);
+        Bytes::copy_from_slice(&self.scratch)
+    }
+
+    fn tell(
+        &mut self,
+        turn: &mut Turn<'_>,
+        name: ContextId,
+        fork: u16,
+        event: impl FnOnce(Box<str>, Box<str>, crate::flow::Flow) -> Event,
+    ) {
+        let Some(active) = self.active(name) else { return };
+        let Some(fork) = active.forks.get(usize::from(fork)) else { return };
+        let Some(request) = active.request() else { return };
+        let call_id = text(request.call_id().unwrap_or_default());
+        turn.out.events.push(event(call_id, text(request.method().as_bytes()), fork.flow));
+    }
+}
+
+impl ResponseContext {
+    fn consider(&mut self, candidate: Best) {
+        let better = self.best.as_ref().is_none_or(|best| {
+            rank(candidate.status, self.invite) < rank(best.status, self.invite)
+        });
+        if better {
+            self.best = Some(candidate);
+        }
+    }
+
+    /// The request, read again. It was read once already, so this does not fail.
+    fn request(&self) -> Option<Request> {
+        match Message::parse(self.request.clone()) {
+            Ok(Message::Request(mut request)) => {
+                nat::stamp(&mut request, &self.flow);
+                Some(request)
+            }
+            _ => None,
+        }
+    }
+
+    /// RFC 3261 §16.7 step 7: the caller can answer all challenges only if it sees them all.
+    fn with_challenges(&self, wire: &Bytes, best: u16) -> Bytes {
+        let others = self.forks.iter().enumerate().filter(|(at, _)| *at != usize::from(best));
+        let lines: Vec<u8> =
+            others.filter_map(|(_, fork)| fork.challenges.as_deref()).flatten().copied().collect();
+        let Some(end) = head_end(wire).filter(|_| !lines.is_empty()) else { return wire.clone() };
+        let (head, rest) = wire.split_at(end);
+        [head, &lines, rest].concat().into()
+    }
+}
+
+/// Where the blank line starts, behind the line end of the last header.
+fn head_end(wire: &[u8]) -> Option<usize> {
+    let at = wire.windows(4).position(|four| four == b"\r\n\r\n")?;
+    Some(at + 2)
+}
+
+fn challenges(response: &Response) -> Box<[u8]> {
+    let mut lines = Vec::new();
+    for name in [Name::WwwAuthenticate, Name::ProxyAuthenticate] {
+        for value in response.headers(name) {
+            lines.extend_from_slice(name.as_str().as_bytes());
+            lines.extend_from_slice(b": ");
+            lines.extend_from_slice(value);
+            lines.extend_from_slice(b"\r\n");
+        }
+    }
+    lines.into()
+}
+
+/// RFC 3261 §16.7 step 6, lower is better: any 6xx; otherwise the lowest class, and in it what helps the caller most.
+fn rank(status: u16, invite: bool) -> u16 {
+    match status {
+        600.. => 0,
+        401 | 407 | 415 | 420 | 484 => 400,
+        // RFC 4320 §4.2: the worst there is, because it means that nothing is said at all.
+        408 if !invite => 900,
+        408 => 402,
+        400..=499 => 401,
+        503 => 502,
+        500..=599 => 501,
+        other => other / 100 * 100,
+    }
+}
+
+fn local(status: u16) -> Rejection {
+    match status {
+        408 => Rejection::request_timeout(),
+        487 => Rejection::request_terminated(),
+        _ => Rejection::internal_error(),
+    }
+}
+
+const fn is_success(status: u16) -> bool {
+    matches!(status, 200..=299)
+}
+
+/// One event for the answer to a call and one for its end. `head` has From, To and Call-ID: the request, or the
+/// response to it.
+fn report(turn: &mut Turn<'_>, active: &ResponseContext, status: u16, head: &sip_message::Head) {
+    let now = turn.now;
+    match active.kind {
+        Kind::Call if is_success(status) => {
+            let call = record(head, status, now.since(active.arrived_at), false);
+            turn.out.events.push(Event::CallAnswered { call });
+        }
+        Kind::Call => {
+            let call = record(head, status, now.since(active.arrived_at), false);
+            turn.out.events.push(Event::CallEnded { call, ended_by: EndedBy::Refused });
+        }
+        Kind::Within(sealed) if active.bye => {
+            let by_callee = sealed.sender == Sender::Callee;
+            let ended_by = if by_callee { EndedBy::Callee } else { EndedBy::Caller };
+            let call = record(head, status, length(now, sealed.begun_at), by_callee);
+            turn.out.events.push(Event::CallEnded { call, ended_by });
+        }
+        _ => {}
+    }
+}
+
+/// The seal knows the second in which the call began.
+fn length(now: Instant, begun_at: Instant) -> Duration {
+    now.since(begun_at)
+}
+
+/// `turned`: the callee sends, so From and To are the other way round.
+fn record(
+    head: &sip_message::Head,
+    status: u16,
+    duration: Duration,
+    turned: bool,
+) -> Box<CallRecord> {
+    let uri = |address: Result<sip_message::NameAddr<'_>, _>| {
+        address.map(|address| text(address.uri_bytes())).unwrap_or_default()
+    };
+    let (from, to) = (uri(head.from()), uri(head.to()));
+    let (from, to) = if turned { (to, from) } else { (from, to) };
+    let call_id = text(head.call_id().unwrap_or_default());
+    Box::new(CallRecord { call_id, from, to, status, duration })
+}
+
+fn text(bytes: &[u8]) -> Box<str> {
+    String::from_utf8_lossy(bytes).into()
+}

@@ -1,0 +1,102 @@
+//! Room "authenticate" (RFC 3261 §22): whoever says he is one of our users proves it, and may then speak only as
+//! himself. What others say about their identity is taken out of the request. It never decides where anything goes.
+
+use sip_message::{Credentials, Method, Name, Request};
+use smallvec::SmallVec;
+
+use crate::auth::{self, Role};
+use crate::config::Domains;
+use crate::flow::Flow;
+use crate::rejection::Rejection;
+use crate::route::own;
+use crate::route::screen::syntax;
+use crate::turn::Turn;
+
+/// Who is asking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// One of our users, proved.
+    User,
+    /// Not one of ours, or somebody whose request needs no proof.
+    Foreign,
+}
+
+impl Caller {
+    /// What is said about a user who is not there. Strangers must not learn which names exist: to them, unknown and
+    /// offline are the same.
+    pub fn unknown_user(&self) -> Rejection {
+        match self {
+            Caller::User => Rejection::not_found(),
+            Caller::Foreign => Rejection::temporarily_unavailable(),
+        }
+    }
+}
+
+/// RFC 3261 §22.2 at the registrar (401), §22.3 before we forward for somebody (407).
+pub fn caller(
+    turn: &mut Turn<'_>,
+    flow: &Flow,
+    request: &mut Request,
+) -> Result<Caller, Rejection> {
+    let uri = request.uri().map_err(syntax)?;
+    let for_us = own::names_us(turn.config, &uri);
+    let registers = request.method() == Method::Register;
+    if for_us && uri.user.is_none() && !registers {
+        // Answered here and now, and about nobody (RFC 3261 §11): nothing to protect.
+        return Ok(Caller::Foreign);
+    }
+    let domains = &turn.config.domains;
+    let (realm, role) = if registers {
+        (domain_of(domains, uri.host_bytes, for_us), Role::Registrar)
+    } else {
+        let from = request.from().map_err(syntax)?.uri().map_err(syntax)?;
+        // Whatever port it names: a user of ours is one at any of our names.
+        (domains.canonical(from.host_bytes), Role::Proxy)
+    };
+    let Some(realm) = realm else {
+        strip_identity(request);
+        return Ok(Caller::Foreign);
+    };
+    let proven = auth::check(turn.now, request, flow, realm, role, turn.config, turn.shared)?;
+    if registers {
+        proven.must_own_to(request, domains)?;
+    } else {
+        proven.must_own_from(request, domains)?;
+        consume_credentials(request, realm);
+        strip_identity(request);
+    }
+    Ok(Caller::User)
+}
+
+/// The realm is the canonical domain; any spelling of our own address means the first one.
+fn domain_of<'a>(domains: &'a Domains, host: &[u8], ours: bool) -> Option<&'a str> {
+    let first = || domains.served.first().map(|name| &**name);
+    if ours { domains.canonical(host).or_else(first) } else { None }
+}
+
+/// RFC 3261 §22.3: credentials for our realm end here; the next hop could try them elsewhere. Those for other realms
+/// are none of our business.
+fn consume_credentials(request: &mut Request, realm: &str) {
+    if request.header(Name::ProxyAuthorization).is_none() {
+        return;
+    }
+    let is_ours = |value: &[u8]| {
+        let credentials = Credentials::parse(value).ok();
+        let theirs = credentials.as_ref().and_then(|c| c.param("realm"));
+        theirs.is_some_and(|theirs| *theirs == *realm.as_bytes())
+    };
+    let values = request.headers(Name::ProxyAuthorization);
+    let others: SmallVec<[Vec<u8>; 1]> =
+        values.filter(|value| !is_ours(value)).map(<[u8]>::to_vec).collect();
+    request.remove(Name::ProxyAuthorization);
+    for other in &others {
+        request.append(Name::ProxyAuthorization, other);
+    }
+}
+
+/// RFC 3325 §5: an identity asserted by somebody outside our trust is removed before anybody inside believes it.
+pub fn strip_identity(request: &mut Request) {
+    request.remove(Name::PAssertedIdentity);
+    request.remove(Name::PPreferredIdentity);
+    request.remove_named(b"Remote-Party-ID");
+}

@@ -1,0 +1,40 @@
+//! Room "classify" (RFC 3261 §16.5): for the registrar, for the server itself, for one of our users, or for somebody
+//! else's. The last is refused: this is no open relay.
+
+use sip_message::{Method, Request};
+
+use crate::config::AorBuf;
+use crate::rejection::Rejection;
+use crate::route::authenticate::Caller;
+use crate::route::own;
+use crate::route::screen::{require, syntax};
+use crate::turn::Turn;
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Place {
+    Registrar,
+    Server,
+    User(AorBuf),
+}
+
+pub fn place(turn: &Turn<'_>, request: &Request, caller: &Caller) -> Result<Place, Rejection> {
+    let uri = request.uri().map_err(syntax)?;
+    if !own::names_us(turn.config, &uri) {
+        return Err(Rejection::forbidden("Relaying Denied"));
+    }
+    if request.method() == Method::Register {
+        require(request)?;
+        return Ok(Place::Registrar);
+    }
+    if uri.user.is_none() {
+        require(request)?;
+        return Ok(Place::Server);
+    }
+    if matches!(caller, Caller::Foreign) && !turn.config.allow_inbound {
+        return Err(Rejection::forbidden("Inbound Calls Not Allowed"));
+    }
+    match own::aor(turn.config, &uri) {
+        Some(aor) => Ok(Place::User(aor)),
+        None => Err(caller.unknown_user()),
+    }
+}

@@ -1,0 +1,175 @@
+//! Room "locate" (RFC 3261 §16.5): from an address of record to the places where its user can be reached, and from a
+//! URI to the flow that leads there. Names are not resolved (RFC 3263): a next hop is an address, one of our users, or
+//! the flow of a binding.
+
+use core::net::{IpAddr, SocketAddr};
+
+use sip_message::{Host, Request, Uri, uri};
+use smallvec::{SmallVec, smallvec};
+
+use crate::config::AorBuf;
+use crate::flow::{ConnectionId, Flow, Transport};
+use crate::limits;
+use crate::proxy::{Target, TargetUri, Targets};
+use crate::registrar::binding::Binding;
+use crate::rejection::Rejection;
+use crate::route::authenticate::Caller;
+use crate::route::own;
+use crate::route::screen::syntax;
+use crate::turn::Turn;
+
+/// RFC 3261 §19.1.2: the port of a SIP URI that names none, for UDP and TCP.
+const PORT_DEFAULT: u16 = 5060;
+
+/// RFC 3261 §16.5: all bindings of a user; in parallel, so their order does not matter.
+pub fn targets(turn: &Turn<'_>, aor: &str, caller: &Caller) -> Result<Targets, Rejection> {
+    let targets = reachable(turn, aor);
+    if !targets.is_empty() {
+        return Ok(targets);
+    }
+    if turn.shared.accounts.contains(aor) {
+        return Err(Rejection::temporarily_unavailable());
+    }
+    Err(caller.unknown_user())
+}
+
+/// A Contact may be another of our users (a forwarded extension). It is followed here and not over the wire: who has
+/// been asked is not asked again, so that two users who point at each other cost nothing (RFC 5393 §3).
+fn reachable(turn: &Turn<'_>, aor: &str) -> Targets {
+    let mut targets = Targets::new();
+    let mut users: SmallVec<[Box<str>; 2]> = SmallVec::new();
+    gather(turn, aor, aor, &mut targets, &mut users);
+    let mut at = 0;
+    while let Some(user) = users.get(at).cloned() {
+        gather(turn, &user, aor, &mut targets, &mut users);
+        at += 1;
+    }
+    targets
+}
+
+fn gather(
+    turn: &Turn<'_>,
+    aor: &str,
+    first: &str,
+    targets: &mut Targets,
+    users: &mut SmallVec<[Box<str>; 2]>,
+) {
+    let Some(bindings) = turn.shared.location.lookup(turn.now, aor) else { return };
+    for binding in bindings.iter() {
+        if targets.len() >= limits::FORKS.max {
+            return;
+        }
+        match reach(turn, binding) {
+            Some(Reach::Flow(flow)) => {
+                targets.push(Target { uri: TargetUri::Contact(binding.clone()), flow });
+            }
+            Some(Reach::User(user)) => {
+                let asked = *user == *first || users.iter().any(|known| **known == *user);
+                if !asked && users.len() < limits::FORKS.max {
+                    users.push((*user).into());
+                }
+            }
+            None => {}
+        }
+    }
+}
+
+enum Reach {
+    Flow(Flow),
+    User(AorBuf),
+}
+
+/// How to reach a binding. A Contact whose address is not where the REGISTER came from is behind a NAT, or a name: the
+/// flow of the REGISTER leads there. A Contact at that very address counts with its port, whatever port the REGISTER
+/// was sent from.
+fn reach(turn: &Turn<'_>, binding: &Binding) -> Option<Reach> {
+    let registered = binding.flow();
+    let contact = Uri::parse(binding.contact().as_bytes()).ok()?;
+    if own::names_us(turn.config, &contact) {
+        return own::aor(turn.config, &contact).map(Reach::User);
+    }
+    if registered.transport.is_reliable() {
+        return Some(Reach::Flow(registered));
+    }
+    let flow = match address(&contact) {
+        Some((transport, to)) if to.ip() == registered.remote.ip() => flow_to(turn, transport, to)
+            .filter(|flow| flow.transport.is_reliable())
+            .unwrap_or(Flow { remote: to, ..registered }),
+        _ => registered,
+    };
+    Some(Reach::Flow(flow))
+}
+
+/// RFC 3261 §16.6 step 7 for a URI that is not ours: an address, or 478.
+pub fn next_hop(turn: &Turn<'_>, uri: &Uri<'_>) -> Result<Flow, Rejection> {
+    if own::names_us(turn.config, uri) {
+        // We would be sending it to ourselves.
+        return Err(Rejection::loop_detected());
+    }
+    address(uri)
+        .and_then(|(transport, to)| flow_to(turn, transport, to))
+        .ok_or_else(Rejection::unresolvable)
+}
+
+/// RFC 3261 §16.5, inside a dialog: the Request-URI is the peer's Contact. When the peer is one of our users and
+/// registered with that Contact, what leads to the binding leads to the dialog.
+pub fn remote_target(turn: &Turn<'_>, request: &Request) -> Result<Targets, Rejection> {
+    let uri = request.uri().map_err(syntax)?;
+    if own::names_us(turn.config, &uri) {
+        let aor = own::aor(turn.config, &uri).ok_or_else(Rejection::does_not_exist)?;
+        let targets = reachable(turn, &aor);
+        return if targets.is_empty() {
+            Err(Rejection::temporarily_unavailable())
+        } else {
+            Ok(targets)
+        };
+    }
+    let flow = match registered_flow(turn, request, &uri) {
+        Some(flow) => flow,
+        None => next_hop(turn, &uri)?,
+    };
+    Ok(smallvec![Target { uri: TargetUri::Unchanged, flow }])
+}
+
+/// The flow of the binding that the To user made with this very Contact.
+fn registered_flow(turn: &Turn<'_>, request: &Request, target: &Uri<'_>) -> Option<Flow> {
+    let to = request.to().ok()?;
+    let aor = own::aor(turn.config, &to.uri().ok()?)?;
+    let bindings = turn.shared.location.lookup(turn.now, &aor)?;
+    let binding = bindings.iter().find(|binding| {
+        let contact = binding.contact().as_bytes();
+        contact == target.raw || Uri::parse(contact).is_ok_and(|c| uri::equivalent(&c, target))
+    })?;
+    match reach(turn, binding)? {
+        Reach::Flow(flow) => Some(flow),
+        Reach::User(_) => None,
+    }
+}
+
+/// RFC 3261 §18.1.1, §19.1.1: transport, address and port a URI names, if it names an address. `maddr` goes before the
+/// host.
+fn address(uri: &Uri<'_>) -> Option<(Transport, SocketAddr)> {
+    let transport = match uri.param("transport") {
+        None => Transport::Udp,
+        Some(token) if token.eq_ignore_ascii_case(b"udp") => Transport::Udp,
+        Some(token) if token.eq_ignore_ascii_case(b"tcp") => Transport::Tcp,
+        Some(_) => return None,
+    };
+    let ip = match uri.param("maddr") {
+        Some(maddr) => Host::parse(maddr).ok()?.ip()?,
+        None => uri.host.ip()?,
+    };
+    let port = uri.port.unwrap_or(PORT_DEFAULT);
+    is_one_place(ip).then_some((transport, SocketAddr::new(ip, port))).filter(|_| port != 0)
+}
+
+/// Somewhere a request can be sent to and be one request: not everywhere, not nowhere, not a group.
+pub fn is_one_place(ip: IpAddr) -> bool {
+    let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
+    !(ip.is_unspecified() || ip.is_multicast() || broadcast)
+}
+
+fn flow_to(turn: &Turn<'_>, transport: Transport, remote: SocketAddr) -> Option<Flow> {
+    let listener = turn.config.listener_for(transport, remote)?;
+    Some(Flow { transport, listener, connection: ConnectionId::NONE, remote })
+}
