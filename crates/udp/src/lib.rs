@@ -14,7 +14,7 @@ mod syscall;
 
 pub use nap::{Nap, NapRule};
 pub use queue::{Failure, Flush, Outgoing};
-pub use socket::{AsyncSocket, BATCH_MAX, Options, Socket, is_free};
+pub use socket::{AsyncSocket, BATCH_MAX, Options, Socket, is_free, wait};
 pub use syscall::{Datagram, Inbox, set_timer_slack};
 
 #[cfg(test)]

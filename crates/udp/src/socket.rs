@@ -4,6 +4,7 @@
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, Type};
 use tokio::io::unix::AsyncFd;
@@ -164,6 +165,11 @@ impl AsyncSocket {
         ready.clear_ready();
         Ok(())
     }
+}
+
+/// Sleeps until one of `sockets` (at most 16) has something to read; false when `timeout` was over first.
+pub fn wait(sockets: &[Socket], timeout: Duration) -> io::Result<bool> {
+    syscall::wait(sockets, timeout)
 }
 
 /// Whether nobody listens on the address yet. `SO_REUSEPORT` would silently share a port with a second server of the

@@ -11,6 +11,7 @@ use core::slice;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
 
@@ -19,6 +20,8 @@ use libc::{c_int, c_uint, iovec, mmsghdr, sockaddr_in, sockaddr_in6, sockaddr_st
 
 /// The largest payload a UDP length field can announce, rounded to what RFC 3261 §18.1.1 demands.
 const DATAGRAM_MAX: usize = 65_535;
+/// Sockets one `wait` can watch.
+const WAIT_MAX: usize = 16;
 /// Not a power of two: buffers 64 KiB apart would all fall into the same sets of the second-level cache.
 const STRIDE: usize = DATAGRAM_MAX + 1 + 1_088;
 
@@ -351,6 +354,28 @@ pub(crate) fn drops(socket: BorrowedFd<'_>) -> io::Result<u32> {
 pub(crate) fn register(socket: Socket) -> io::Result<AsyncFd<Socket>> {
     // SAFETY: a `Socket` owns its descriptor and offers no way to close or replace it while it is owned.
     Ok(unsafe { AsyncFd::register(socket) }?)
+}
+
+/// Sleeps until one of `sockets` has a datagram, or `timeout` is over. For loops without a reactor.
+pub(crate) fn wait(sockets: &[Socket], timeout: Duration) -> io::Result<bool> {
+    let mut waits = [libc::pollfd { fd: -1, events: libc::POLLIN, revents: 0 }; WAIT_MAX];
+    for (wait, socket) in waits.iter_mut().zip(sockets) {
+        wait.fd = socket.as_raw_fd();
+    }
+    let timeout = libc::timespec {
+        tv_sec: timeout.as_secs().min(3_600) as libc::time_t,
+        tv_nsec: timeout.subsec_nanos().into(),
+    };
+    let count = sockets.len().min(WAIT_MAX) as libc::nfds_t;
+    // SAFETY: `waits` has at least `count` entries, `timeout` lives through the call, and the signal mask stays.
+    let n = unsafe { libc::ppoll(waits.as_mut_ptr(), count, &raw const timeout, ptr::null()) };
+    match n {
+        0.. => Ok(n > 0),
+        _ => match io::Error::last_os_error() {
+            error if error.kind() == io::ErrorKind::Interrupted => Ok(false),
+            error => Err(error),
+        },
+    }
 }
 
 /// How much later than asked the kernel may wake the calling thread (its default is 50 us). In nanoseconds, at least 1.

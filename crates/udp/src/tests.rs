@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
+use std::time::Duration;
 
 use super::*;
 
@@ -159,6 +160,16 @@ fn nothing_waiting_is_would_block() {
     assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
     assert!(a.as_raw_fd() > 2);
     set_timer_slack(1).unwrap();
+}
+
+#[test]
+fn waiting_ends_with_a_datagram_or_in_time() {
+    let sockets = [bind("127.0.0.1:0").0, bind("[::1]:0").0];
+    assert!(!wait(&sockets, Duration::from_micros(1)).unwrap());
+    let mut outgoing = Outgoing::new();
+    outgoing.push(sockets[1].local_addr().unwrap(), vec![1], 0);
+    assert_eq!(flush(&mut outgoing, &sockets[1]).0, Flush::Done);
+    assert!(wait(&sockets, Duration::from_secs(60)).unwrap());
 }
 
 #[test]

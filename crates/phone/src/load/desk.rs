@@ -1,0 +1,101 @@
+//! What every scenario works with: sockets, what waits to be sent, timers, the clock of this turn, and the tally.
+
+use std::io;
+use std::net::SocketAddr;
+
+use udp::{Flush, Outgoing, Socket};
+
+use super::script::Side;
+use super::tally::Tally;
+use super::timer::{Nanos, Timers};
+
+/// Sent as soon as so many wait: a larger batch saves little and makes its first message look late.
+const FLUSH_AT: usize = 16;
+/// Buffers kept for reuse.
+const SPARE_MAX: usize = 1_024;
+
+pub struct Desk {
+    /// The caller's and the callee's.
+    pub sockets: Vec<Socket>,
+    outgoing: [Outgoing<Vec<u8>>; 2],
+    spare: Vec<Vec<u8>>,
+    pub target: SocketAddr,
+    pub timers: Timers,
+    pub tally: Tally,
+    /// When this turn began.
+    pub now: Nanos,
+}
+
+impl Desk {
+    pub fn new(sockets: [Socket; 2], target: SocketAddr, timers: Timers) -> Self {
+        Self {
+            sockets: sockets.into(),
+            outgoing: [Outgoing::new(), Outgoing::new()],
+            spare: Vec::new(),
+            target,
+            timers,
+            tally: Tally::default(),
+            now: 0,
+        }
+    }
+
+    /// An empty buffer.
+    pub fn buffer(&mut self) -> Vec<u8> {
+        self.spare.pop().unwrap_or_else(|| Vec::with_capacity(2_048))
+    }
+
+    /// Takes back a buffer that was not sent.
+    pub fn recycle(&mut self, mut buffer: Vec<u8>) {
+        if self.spare.len() < SPARE_MAX {
+            buffer.clear();
+            self.spare.push(buffer);
+        }
+    }
+
+    pub fn send(&mut self, side: Side, target: SocketAddr, bytes: Vec<u8>) {
+        let outgoing = &mut self.outgoing[side as usize];
+        outgoing.push(target, bytes, ());
+        if outgoing.len() >= FLUSH_AT {
+            self.flush_side(side);
+        }
+    }
+
+    /// Sends a copy: for what may have to be repeated.
+    pub fn send_copy(&mut self, side: Side, target: SocketAddr, bytes: &[u8]) {
+        let mut buffer = self.buffer();
+        buffer.extend_from_slice(bytes);
+        self.send(side, target, buffer);
+    }
+
+    fn flush_side(&mut self, side: Side) -> bool {
+        let (Some(socket), outgoing) =
+            (self.sockets.get(side as usize), &mut self.outgoing[side as usize])
+        else {
+            return false;
+        };
+        let (tally, spare) = (&mut self.tally, &mut self.spare);
+        let flush = outgoing.flush(
+            socket,
+            |failure| tally.send_failed(&failure.error),
+            |mut buffer| {
+                if spare.len() < SPARE_MAX {
+                    buffer.clear();
+                    spare.push(buffer);
+                }
+            },
+        );
+        flush == Flush::Blocked
+    }
+
+    /// True when a socket was full and something still waits.
+    pub fn flush(&mut self) -> bool {
+        let callers = self.flush_side(Side::Caller);
+        self.flush_side(Side::Callee) || callers
+    }
+
+    /// Waits for a datagram, at most until `until`.
+    pub fn wait(&self, until: Nanos) -> io::Result<bool> {
+        let timeout = until.saturating_sub(self.now);
+        udp::wait(&self.sockets, std::time::Duration::from_nanos(timeout))
+    }
+}
