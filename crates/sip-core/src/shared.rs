@@ -11,7 +11,8 @@ use crate::config::Network;
 use crate::flow::Flow;
 use crate::output::BindingRow;
 use crate::registrar::binding::Binding;
-use crate::registrar::location::{Bindings, Changed, Counts, Location, Refusal, Undo, Update};
+use crate::registrar::location::{Bindings, Counts, Location};
+use crate::registrar::record::{Changed, Refusal, Undo, Update};
 use crate::seal::Seal;
 use crate::source::{Admission, Buckets, VerifiedFlows, source_hash};
 use crate::time::{Duration, Instant};
@@ -93,9 +94,7 @@ impl SharedLocation {
         read: impl FnOnce(&[Binding]) -> T,
     ) -> Result<(Changed, T), Refusal> {
         let (hash, stripe) = self.place(aor);
-        let mut location = stripe.write();
-        let changed = location.update(now, hash, aor, update, same)?;
-        Ok((changed, read(location.stored(hash, aor))))
+        stripe.write().update(now, hash, aor, update, same, read)
     }
 
     /// Takes back an update whose rows the store refused.
@@ -274,5 +273,87 @@ impl Sources {
 
     pub fn is_verified(&self, now: Instant, flow: &Flow) -> bool {
         self.verified.is_verified(now, flow)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::ListenerId;
+    use crate::source::BURST;
+
+    const START: Instant = Instant::from_secs(1_800_000_000);
+
+    fn shared() -> Shared {
+        Shared::new(Seal::new([1; 16]), START)
+    }
+
+    fn row(n: u64) -> BindingRow {
+        BindingRow {
+            aor: format!("u{n}@example.com").into(),
+            contact: "sip:a@192.0.2.7".into(),
+            call_id: "c".into(),
+            cseq: 1,
+            q: 1000,
+            expires_at: START + Duration::from_secs(60 + n),
+            modified_at: START,
+            flow: Flow::udp(ListenerId(0), "192.0.2.7:5060".parse().unwrap()),
+            user_agent: "".into(),
+        }
+    }
+
+    #[test]
+    fn rows_come_back_page_by_page() {
+        let shared = shared();
+        let rows: Vec<BindingRow> = (0..1000).map(row).collect();
+        assert_eq!(shared.location.load(START, Duration::from_secs(7200), &rows), 1000);
+        assert_eq!(shared.location.counts(), Counts { aors: 1000, bindings: 1000 });
+        let mut listed: Vec<BindingRow> = shared.location.pages(START).flatten().collect();
+        listed.sort_by_key(|row| row.expires_at);
+        assert_eq!(listed, rows);
+        assert!(shared.location.pages(START).all(|page| page.len() < 50), "no page is everything");
+    }
+
+    #[test]
+    fn the_sweep_visits_every_stripe() {
+        let shared = shared();
+        let rows: Vec<BindingRow> = (0..1000).map(row).collect();
+        shared.location.load(START, Duration::from_secs(7200), &rows);
+        let half = START + Duration::from_secs(60 + 499);
+        assert_eq!(shared.location.expire(half, 100, true).writes.len(), 500);
+        assert_eq!(shared.location.counts().bindings, 500);
+        assert!(shared.location.lookup(half, "u999@example.com").is_some());
+    }
+
+    #[test]
+    fn unverified_trusted_verified() {
+        let shared = shared();
+        let flow = Flow::udp(ListenerId(0), "198.51.100.7:5060".parse().unwrap());
+        let admit = |flow: &Flow, trusted: &[Network]| shared.sources.admit(START, flow, trusted);
+        for _ in 0..BURST {
+            assert_eq!(admit(&flow, &[]), Admission::Within);
+        }
+        assert_eq!(admit(&flow, &[]), Admission::Over);
+        let neighbour = Flow::udp(ListenerId(0), "198.51.100.7:5062".parse().unwrap());
+        assert_eq!(admit(&neighbour, &[]), Admission::Over, "the budget is the address's");
+        let network = Network { address: [198, 51, 100, 0].into(), prefix: 24 };
+        assert_eq!(admit(&flow, &[network]), Admission::Verified);
+        shared.sources.verify(START, &flow);
+        assert_eq!(admit(&flow, &[]), Admission::Verified);
+        assert_eq!(admit(&neighbour, &[]), Admission::Over, "the proof is the port's");
+    }
+
+    #[test]
+    fn accounts_come_and_go() {
+        let shared = shared();
+        assert!(shared.accounts.set("a@example.com", Ha1::from_password("a", "example.com", "x")));
+        assert!(
+            shared.accounts.contains("a@example.com") && !shared.accounts.contains("b@example.com")
+        );
+        assert_eq!(
+            shared.accounts.get(b"a@example.com").map(|a| a.aor.to_string()).as_deref(),
+            Some("a@example.com")
+        );
+        assert!(shared.accounts.remove("a@example.com") && shared.accounts.is_empty());
     }
 }

@@ -1,3 +1,5 @@
+//! Nonces: what is genuine, what counts pass, what is forgotten (RFC 7616 §3.3, §5.12).
+
 use super::*;
 
 const START: Instant = Instant::from_secs(1_800_000_000);

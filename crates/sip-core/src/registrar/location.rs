@@ -8,14 +8,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
-use smallvec::SmallVec;
+use hashbrown::hash_table::Entry;
 
-use crate::flow::Flow;
-use crate::output::{BindingRow, BindingWrite, Event, Removal};
+use crate::output::{BindingRow, Removal};
 use crate::seal::{Purpose, Seal};
 use crate::time::{Duration, Instant};
 
-use super::binding::{Binding, Draft};
+use super::binding::Binding;
+use super::record::{Changed, Record, Refusal, Undo, Update};
 
 /// The bindings of one user at one moment: what a look-up returns. It shares the table's memory; later changes do
 /// not show in it.
@@ -30,77 +30,6 @@ impl Bindings {
     pub fn iter(&self) -> impl Iterator<Item = &Binding> {
         self.record.bindings.iter().filter(|b| b.is_live(self.now))
     }
-}
-
-#[derive(Clone, Debug)]
-struct Record {
-    aor: Box<str>,
-    /// Second of this record's entry in the agenda.
-    due: u32,
-    bindings: SmallVec<[Binding; 1]>,
-}
-
-/// One Contact as a REGISTER asks for it. `expires` zero asks for its removal.
-#[derive(Clone, Copy, Debug)]
-pub struct Wish<'a> {
-    pub contact: &'a str,
-    pub q: u16,
-    pub expires: Duration,
-}
-
-/// What a REGISTER asks for (RFC 3261 §10.3 steps 6 and 7), syntax and expiry rules already checked.
-#[derive(Clone, Copy, Debug)]
-pub enum Wishes<'a> {
-    /// `Contact: *` with `Expires: 0`.
-    RemoveAll,
-    Contacts(&'a [Wish<'a>]),
-}
-
-/// One REGISTER for [`Location::update`].
-#[derive(Clone, Copy, Debug)]
-pub struct Update<'a> {
-    pub wishes: Wishes<'a>,
-    pub call_id: &'a str,
-    pub cseq: u32,
-    pub user_agent: &'a str,
-    pub flow: Flow,
-    /// Bindings this user may have.
-    pub contacts_max: usize,
-    /// Prepare rows for the store, and the way back should it refuse them.
-    pub durable: bool,
-}
-
-/// Why nothing was changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// RFC 3261 §10.3 step 7: a newer request with this Call-ID has been here already.
-    OutOfOrder,
-    /// The user has all the bindings a user may have; the first of them ends in this time.
-    TooMany { until_free: Duration },
-    /// The table is at its limit.
-    Full,
-}
-
-/// What was changed.
-#[derive(Debug, Default)]
-pub struct Changed {
-    pub events: Vec<Event>,
-    /// Empty unless `durable`.
-    pub writes: Vec<BindingWrite>,
-    /// Empty unless `durable`.
-    pub undo: Undo,
-}
-
-/// The way back from one change, should the store refuse it.
-#[derive(Debug, Default)]
-pub struct Undo {
-    steps: SmallVec<[Step; 1]>,
-}
-
-#[derive(Debug)]
-struct Step {
-    before: Option<Binding>,
-    after: Option<Binding>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -136,246 +65,66 @@ impl Location {
 
     pub fn lookup(&self, now: Instant, hash: u64, aor: &str) -> Option<Bindings> {
         let record = self.records.find(hash, |r| &*r.aor == aor)?;
-        record
-            .bindings
-            .iter()
-            .any(|b| b.is_live(now))
-            .then(|| Bindings { record: record.clone(), now })
+        let live = record.bindings.iter().any(|b| b.is_live(now));
+        live.then(|| Bindings { record: record.clone(), now })
     }
 
-    /// The bindings of `aor` as stored, the expired among them: callers filter with [`Binding::is_live`].
-    pub fn stored(&self, hash: u64, aor: &str) -> &[Binding] {
-        self.records.find(hash, |r| &*r.aor == aor).map_or(&[], |r| &r.bindings)
-    }
-
-    /// RFC 3261 §10.3 steps 6 and 7, all or nothing. `same` compares Contact URIs by §19.1.4.
-    pub fn update(
+    /// RFC 3261 §10.3 steps 6 and 7, all or nothing. `same` compares Contact URIs by §19.1.4; `read` sees the bindings
+    /// as they are afterwards.
+    pub fn update<T>(
         &mut self,
         now: Instant,
         hash: u64,
         aor: &str,
         update: &Update<'_>,
         same: impl Fn(&str, &str) -> bool,
-    ) -> Result<Changed, Refusal> {
-        let stored = self.stored(hash, aor);
-        self.check(now, stored, update, &same)?;
+        read: impl FnOnce(&[Binding]) -> T,
+    ) -> Result<(Changed, T), Refusal> {
+        let stored = self.records.find(hash, |r| &*r.aor == aor).map_or(&[][..], |r| &r.bindings);
+        let added = update.check(now, stored, &same)?;
+        if added > 0 && self.bindings + added > self.bindings_max {
+            return Err(Refusal::Full);
+        }
         let mut changed = Changed::default();
-        if stored.iter().any(|b| !b.is_live(now)) {
-            self.purge(now, hash, aor, update.durable, &mut changed);
-        }
-        match update.wishes {
-            Wishes::RemoveAll => {
-                let all = self.stored(hash, aor).iter().map(|b| b.contact().into());
-                for contact in all.collect::<Vec<Box<str>>>() {
-                    self.remove_one(
-                        hash,
-                        aor,
-                        &contact,
-                        Removal::Unregistered,
-                        update.durable,
-                        &mut changed,
-                    );
-                }
-            }
-            Wishes::Contacts(wishes) => {
-                for wish in wishes {
-                    self.grant(now, hash, aor, update, wish, &same, &mut changed);
-                }
-            }
-        }
-        self.schedule(hash, aor);
-        Ok(changed)
-    }
-
-    /// Whether all wishes can be granted. Changes nothing.
-    fn check(
-        &self,
-        now: Instant,
-        stored: &[Binding],
-        update: &Update<'_>,
-        same: &impl Fn(&str, &str) -> bool,
-    ) -> Result<(), Refusal> {
-        // §10.3 step 7: with the Call-ID of the stored binding, only a higher CSeq may change it. An equal one is a
-        // retransmission when it asks for what is there; asking for its removal it is not the same request.
-        let stale = |b: &Binding, removal: bool| {
-            b.call_id() == update.call_id
-                && (update.cseq < b.cseq() || (removal && update.cseq == b.cseq()))
-        };
-        let mut live = stored.iter().filter(|b| b.is_live(now));
-        let wishes = match update.wishes {
-            Wishes::RemoveAll if live.any(|b| stale(b, true)) => return Err(Refusal::OutOfOrder),
-            Wishes::RemoveAll => return Ok(()),
-            Wishes::Contacts(wishes) => wishes,
-        };
-        let (mut added, mut removed) = (0_usize, 0_usize);
-        for wish in wishes {
-            match live.clone().find(|b| same(b.contact(), wish.contact)) {
-                Some(binding) if stale(binding, wish.expires.is_zero()) => {
-                    return Err(Refusal::OutOfOrder);
-                }
-                Some(_) => removed += usize::from(wish.expires.is_zero()),
-                None => added += usize::from(!wish.expires.is_zero()),
-            }
-        }
-        if added == 0 {
-            return Ok(());
-        }
-        if live.clone().count() + added > update.contacts_max + removed {
-            let first = live.map(Binding::expires_at).min().unwrap_or(now);
-            return Err(Refusal::TooMany { until_free: first.since(now) });
-        }
-        if self.bindings + added > self.bindings_max { Err(Refusal::Full) } else { Ok(()) }
-    }
-
-    /// One Contact: add, update, remove, or recognise a retransmission.
-    #[expect(clippy::too_many_arguments, reason = "the place (hash, aor) travels with everything")]
-    fn grant(
-        &mut self,
-        now: Instant,
-        hash: u64,
-        aor: &str,
-        update: &Update<'_>,
-        wish: &Wish<'_>,
-        same: &impl Fn(&str, &str) -> bool,
-        changed: &mut Changed,
-    ) {
-        let found = self.stored(hash, aor).iter().position(|b| same(b.contact(), wish.contact));
-        if wish.expires.is_zero() {
-            let stored = found.and_then(|index| self.stored(hash, aor).get(index));
-            if let Some(contact) = stored.map(|b| Box::<str>::from(b.contact())) {
-                self.remove_one(
-                    hash,
-                    aor,
-                    &contact,
-                    Removal::Unregistered,
-                    update.durable,
-                    changed,
-                );
-            }
-            return;
-        }
-        let draft = Draft {
-            contact: wish.contact,
-            call_id: update.call_id,
-            user_agent: update.user_agent,
-            cseq: update.cseq,
-            q: wish.q,
-            expires_at: now + wish.expires,
-            modified_at: now,
-            flow: update.flow,
-        };
-        let seal = &self.seal;
-        let record = self
-            .records
-            .entry(hash, |r| &*r.aor == aor, |r| Self::hash(seal, &r.aor))
-            .or_insert_with(|| {
-                Arc::new(Record { aor: aor.into(), due: 0, bindings: SmallVec::new() })
-            });
-        let record = Arc::make_mut(record.into_mut());
-        let (contact, flow, expires) = (wish.contact, update.flow, wish.expires);
-        let (before, after) = match found.and_then(|index| record.bindings.get_mut(index)) {
-            Some(binding) => {
-                let before = update.durable.then(|| binding.clone());
-                // The phone may write the same URI differently; its newest spelling is kept, and the row of the old
-                // one goes.
-                if update.durable && binding.contact() != contact {
-                    let contact = binding.contact().into();
-                    changed.writes.push(BindingWrite::Remove { aor: aor.into(), contact });
-                }
-                if binding.call_id() == update.call_id && binding.cseq() == update.cseq {
-                    binding.touch();
-                } else {
-                    binding.refresh(&draft);
-                    let event = Event::BindingRefreshed {
-                        aor: aor.into(),
-                        contact: contact.into(),
-                        flow,
-                        expires,
-                    };
-                    changed.events.push(event);
-                }
-                (before, binding)
-            }
-            None => {
-                record.bindings.push(Binding::new(&draft));
-                self.bindings += 1;
-                let event =
-                    Event::BindingAdded { aor: aor.into(), contact: contact.into(), flow, expires };
-                changed.events.push(event);
-                let Some(added) = record.bindings.last_mut() else { return };
-                (None, added)
-            }
-        };
-        if update.durable {
-            changed.writes.push(BindingWrite::Put(Box::new(after.row(aor))));
-            changed.undo.steps.push(Step { before, after: Some(after.clone()) });
-        }
-    }
-
-    fn remove_one(
-        &mut self,
-        hash: u64,
-        aor: &str,
-        contact: &str,
-        why: Removal,
-        durable: bool,
-        changed: &mut Changed,
-    ) {
-        let Some(record) = self.records.find_mut(hash, |r| &*r.aor == aor) else { return };
-        let Some(index) = record.bindings.iter().position(|b| b.contact() == contact) else {
-            return;
-        };
-        let binding = Arc::make_mut(record).bindings.remove(index);
-        self.bindings -= 1;
-        changed.events.push(Event::BindingRemoved {
-            aor: aor.into(),
-            contact: contact.into(),
-            why,
+        let read = self.change(hash, aor, |record| {
+            record.grant(now, update, &same, &mut changed);
+            read(&record.bindings)
         });
-        if durable {
-            let contact = contact.into();
-            changed.writes.push(BindingWrite::Remove { aor: aor.into(), contact });
-            changed.undo.steps.push(Step { before: Some(binding), after: None });
+        Ok((changed, read))
+    }
+
+    /// Changes one record, made for the occasion if need be; then keeps the count, keeps its agenda entry early enough,
+    /// and drops it if it has no bindings.
+    fn change<T>(&mut self, hash: u64, aor: &str, change: impl FnOnce(&mut Record) -> T) -> T {
+        let seal = &self.seal;
+        let hasher = |r: &Arc<Record>| Self::hash(seal, &r.aor);
+        let mut entry = match self.records.entry(hash, |r| &*r.aor == aor, hasher) {
+            Entry::Occupied(entry) => entry,
+            Entry::Vacant(entry) => entry.insert(Arc::new(Record::new(aor))),
+        };
+        let record = Arc::make_mut(entry.get_mut());
+        let before = record.bindings.len();
+        let result = change(record);
+        self.bindings = self.bindings + record.bindings.len() - before;
+        let scheduled = (record.due, split(hash));
+        match record.earliest() {
+            Some(second) if record.due == 0 || second < record.due => {
+                record.due = second;
+                self.agenda.remove(&scheduled);
+                self.agenda.insert((second, split(hash)));
+            }
+            Some(_) => {}
+            None => {
+                self.agenda.remove(&scheduled);
+                entry.remove();
+            }
         }
+        result
     }
 
     /// Takes back what [`update`](Self::update) did, except where something newer has happened since.
     pub fn undo(&mut self, now: Instant, hash: u64, aor: &str, undo: Undo) {
-        for Step { before, after } in undo.steps.into_iter().rev() {
-            let named = after.as_ref().or(before.as_ref());
-            let Some(name) = named.map(|b| Box::<str>::from(b.contact())) else { continue };
-            let current = self.stored(hash, aor).iter().find(|b| b.contact() == &*name);
-            if current != after.as_ref() {
-                continue;
-            }
-            let before = before.filter(|b| b.is_live(now));
-            if after.is_some() && before.as_ref().is_none_or(|b| b.contact() != &*name) {
-                let unseen = &mut Changed::default();
-                self.remove_one(hash, aor, &name, Removal::Unregistered, false, unseen);
-            }
-            if let Some(before) = before {
-                self.put(hash, aor, before);
-            }
-        }
-        self.schedule(hash, aor);
-    }
-
-    /// Puts a binding in, replacing the one with the same Contact, byte for byte.
-    fn put(&mut self, hash: u64, aor: &str, binding: Binding) {
-        let seal = &self.seal;
-        let record = self
-            .records
-            .entry(hash, |r| &*r.aor == aor, |r| Self::hash(seal, &r.aor))
-            .or_insert_with(|| {
-                Arc::new(Record { aor: aor.into(), due: 0, bindings: SmallVec::new() })
-            });
-        let record = Arc::make_mut(record.into_mut());
-        if let Some(same) = record.bindings.iter_mut().find(|b| b.contact() == binding.contact()) {
-            *same = binding;
-        } else {
-            record.bindings.push(binding);
-            self.bindings += 1;
-        }
+        self.change(hash, aor, |record| record.undo(now, undo));
     }
 
     /// A row from the store, at start. `expires_max` bounds it: a wall clock that stood wrong when the row was written
@@ -390,10 +139,8 @@ impl Location {
         if row.expires_at <= now || self.bindings >= self.bindings_max {
             return false;
         }
-        let mut row = row.clone();
-        row.expires_at = row.expires_at.min(now + expires_max);
-        self.put(hash, &row.aor, Binding::from_row(&row));
-        self.schedule(hash, &row.aor);
+        let binding = Binding::from_row(row, row.expires_at.min(now + expires_max));
+        self.change(hash, &row.aor, |record| record.put(binding));
         true
     }
 
@@ -406,13 +153,12 @@ impl Location {
         durable: bool,
     ) -> Changed {
         let mut changed = Changed::default();
-        let stored = self.stored(hash, aor).iter().map(Binding::contact);
-        let chosen: Vec<Box<str>> =
-            stored.filter(|c| contact.is_none_or(|wanted| wanted == *c)).map(Box::from).collect();
-        for contact in chosen {
-            self.remove_one(hash, aor, &contact, Removal::Command, durable, &mut changed);
-        }
-        self.schedule(hash, aor);
+        self.change(hash, aor, |record| match contact {
+            Some(contact) => {
+                record.remove_contact(contact, Removal::Command, durable, &mut changed)
+            }
+            None => record.clear(Removal::Command, durable, &mut changed),
+        });
         changed
     }
 
@@ -424,20 +170,21 @@ impl Location {
         durable: bool,
         changed: &mut Changed,
     ) -> bool {
+        let is_due = |second: u32| u64::from(second) <= now.as_secs();
         for _ in 0..records_max {
-            let Some(&(due, halves)) = self.agenda.first() else { return false };
-            if u64::from(due) > now.as_secs() {
+            let Some(&(due, halves)) = self.agenda.first().filter(|(due, _)| is_due(*due)) else {
                 return false;
-            }
+            };
             self.agenda.pop_first();
             let hash = join(halves);
-            let Some(record) = self.records.find_mut(hash, |r| r.due == due) else { continue };
-            Arc::make_mut(record).due = 0;
+            let Some(record) = self.records.find(hash, |r| r.due == due) else { continue };
             let aor = record.aor.clone();
-            self.purge(now, hash, &aor, durable, changed);
-            self.schedule(hash, &aor);
+            self.change(hash, &aor, |record| {
+                record.due = 0;
+                record.purge(now, durable, changed);
+            });
         }
-        self.agenda.first().is_some_and(|(due, _)| u64::from(*due) <= now.as_secs())
+        self.agenda.first().is_some_and(|(due, _)| is_due(*due))
     }
 
     /// When [`expire`](Self::expire) has something to do, to the second.
@@ -445,50 +192,12 @@ impl Location {
         self.agenda.first().map(|(due, _)| Instant::from_secs(u64::from(*due)))
     }
 
-    fn purge(&mut self, now: Instant, hash: u64, aor: &str, durable: bool, changed: &mut Changed) {
-        let Some(record) = self.records.find_mut(hash, |r| &*r.aor == aor) else { return };
-        let record = Arc::make_mut(record);
-        let before = record.bindings.len();
-        record.bindings.retain(|binding| {
-            if binding.is_live(now) {
-                return true;
-            }
-            let contact: Box<str> = binding.contact().into();
-            if durable {
-                let contact = contact.clone();
-                changed.writes.push(BindingWrite::Remove { aor: aor.into(), contact });
-            }
-            let why = Removal::Expired;
-            changed.events.push(Event::BindingRemoved { aor: aor.into(), contact, why });
-            false
-        });
-        self.bindings -= before - record.bindings.len();
-    }
-
-    /// Keeps the record's agenda entry early enough, and drops a record without bindings.
-    fn schedule(&mut self, hash: u64, aor: &str) {
-        let Ok(mut entry) = self.records.find_entry(hash, |r| &*r.aor == aor) else { return };
-        let record = entry.get_mut();
-        let due = record.due;
-        let Some(earliest) = record.bindings.iter().map(Binding::expires_at).min() else {
-            self.agenda.remove(&(due, split(hash)));
-            entry.remove();
-            return;
-        };
-        let second = u32::try_from(earliest.0.div_ceil(1_000_000)).unwrap_or(u32::MAX);
-        if due == 0 || second < due {
-            Arc::make_mut(record).due = second;
-            self.agenda.remove(&(due, split(hash)));
-            self.agenda.insert((second, split(hash)));
-        }
-    }
-
     /// Every live binding of this table as a row, for `regs list`.
     pub fn rows(&self, now: Instant) -> Vec<BindingRow> {
-        let records = self.records.iter();
-        records
-            .flat_map(|r| r.bindings.iter().filter(|b| b.is_live(now)).map(|b| b.row(&r.aor)))
-            .collect()
+        let live = |r: &Arc<Record>| -> Vec<BindingRow> {
+            r.bindings.iter().filter(|b| b.is_live(now)).map(|b| b.row(&r.aor)).collect()
+        };
+        self.records.iter().flat_map(live).collect()
     }
 }
 

@@ -6,6 +6,7 @@ pub mod binding;
 mod contact;
 mod expiry;
 pub mod location;
+pub mod record;
 
 use sip_message::{Contacts, Name, ParseError, Request, Scheme, Uri, uri};
 use smallvec::SmallVec;
@@ -18,7 +19,7 @@ use crate::shared::Shared;
 use crate::time::{Duration, Instant};
 
 use binding::{Binding, CALL_ID_MAX, CONTACT_MAX, Q_DEFAULT};
-use location::{Refusal, Undo, Update, Wish, Wishes};
+use record::{Refusal, Undo, Update, Wish, Wishes};
 
 /// Contacts one REGISTER may carry. More than a user may have is never useful.
 const CONTACTS_MAX: usize = 16;
