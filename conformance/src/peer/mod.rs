@@ -1,0 +1,54 @@
+//! Other people's programs as callers and callees: SIPp, baresip, sipsak, Net::SIP; and the torture and malformed messages.
+
+mod baresip;
+mod call;
+mod malformed;
+mod netsip;
+mod sipp;
+mod sipsak;
+mod torture;
+
+use crate::case::{Case, Group};
+
+pub fn cases() -> Vec<Case> {
+    let case = |name, about, run| Case::new(name, Group::Peers, about, run);
+    vec![
+        case(
+            "sipp_calls",
+            "SIPp caller and callee, registration, digest: 2,000 calls at 200/s",
+            call::calls,
+        )
+        .limit(120)
+        .alone(),
+        case(
+            "load_smoke",
+            "five seconds of ringway load: calls through the proxy, none lost",
+            call::load,
+        )
+        .limit(60)
+        .alone()
+        .ringway_only(),
+        case("tcp_to_udp", "a TCP caller reaches a UDP callee", call::tcp_to_udp),
+        case("fork_cancel", "two devices ring, one answers, the other gets CANCEL", call::fork),
+        case("cancel", "a caller gives up while it rings, 50 times", call::cancel),
+        case(
+            "cancel_races",
+            "200 and 486 cross CANCEL; CANCEL before 180; CANCEL of nothing",
+            call::races,
+        )
+        .kamailio_misses("leaves a CANCEL that matches nothing without an answer"),
+        case("baresip", "two baresip phones register and talk, audio both ways", baresip::call),
+        case("sipsak", "OPTIONS, registration and traceroute by sipsak", sipsak::run),
+        case("netsip", "Net::SIP registers, calls, echoes, hangs up", netsip::call),
+        case("torture_udp", "RFC 4475 and RFC 5118 over UDP", torture::udp)
+            .limit(120)
+            .kamailio_misses("drops or misjudges about 14 of 34"),
+        case("torture_tcp", "RFC 4475 and RFC 5118 over TCP", torture::tcp)
+            .limit(120)
+            .kamailio_misses("drops or misjudges about 13 of 34"),
+        case("malformed_udp", "malformed inputs over UDP, OPTIONS after each", malformed::udp)
+            .limit(120),
+        case("malformed_tcp", "malformed inputs over TCP, OPTIONS after each", malformed::tcp)
+            .limit(180),
+    ]
+}

@@ -1,0 +1,25 @@
+//! Debian's Kamailio with a configuration written for this suite; its own service is never started.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use super::Settings;
+
+pub fn command(folder: &Path, settings: &Settings) -> Result<Command> {
+    let template = crate::root().join("conformance/kamailio.cfg");
+    let text =
+        std::fs::read_to_string(&template).with_context(|| template.display().to_string())?;
+    let text = text.replace("ADDRESS", &settings.address.to_string());
+    let path = folder.join("kamailio.cfg");
+    std::fs::write(&path, text)?;
+    let mut command = Command::new("kamailio");
+    // -DD: stay in the foreground and keep the children; no files outside the folder.
+    command.args(["-DD", "-E", "-m", "256", "-M", "32"]).arg("-f").arg(path);
+    command.arg("-Y").arg(folder).arg("-P").arg(folder.join("kamailio.pid"));
+    if settings.auth {
+        command.args(["-A", "AUTH"]);
+    }
+    Ok(command)
+}
