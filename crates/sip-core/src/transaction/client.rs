@@ -30,8 +30,8 @@ enum Machine {
 enum Tail {
     /// Slot in `live_clients`.
     Live(u32),
-    /// INVITE in Completed: how to acknowledge again.
-    Ack(Box<AckResidue>),
+    /// INVITE in Completed: slot in `acks`.
+    Ack(u32),
     Nothing,
 }
 
@@ -107,7 +107,7 @@ impl TransactionLayer {
     /// Gives back a place that was reserved and will not be used. No `ClientGone` follows.
     pub fn release(&mut self, client: ClientId) {
         let is_reserved = |c: &ClientSlot| matches!(c.machine, Machine::Reserved(_));
-        if self.clients.get_if(client.slot, client.generation).is_some_and(is_reserved) {
+        if self.clients.named(client.slot, client.generation).is_some_and(is_reserved) {
             self.clients.remove(client.slot);
         }
     }
@@ -121,7 +121,7 @@ impl TransactionLayer {
         wire: Bytes,
         out: &mut Outbox,
     ) {
-        let Some(entry) = self.clients.get_mut_if(client.slot, client.generation) else { return };
+        let Some(entry) = self.clients.named_mut(client.slot, client.generation) else { return };
         let Machine::Reserved(kind) = entry.machine else { return };
         let (live, _) = self.live_clients.insert(LiveClient { flow, request: wire });
         entry.tail = Tail::Live(live);
@@ -144,7 +144,7 @@ impl TransactionLayer {
     /// received, the CANCEL request MUST NOT be sent; rather, the client MUST wait for the arrival of a provisional
     /// response". Whatever final response comes is delivered, 2xx included. For anything else, nothing happens.
     pub fn cancel(&mut self, now: Instant, client: ClientId, out: &mut Outbox) {
-        let Some(entry) = self.clients.get_mut_if(client.slot, client.generation) else { return };
+        let Some(entry) = self.clients.named_mut(client.slot, client.generation) else { return };
         if entry.cancel != Cancel::No {
             return;
         }
@@ -157,7 +157,7 @@ impl TransactionLayer {
     }
 
     fn send_cancel(&mut self, now: Instant, invite: ClientId, out: &mut Outbox) {
-        let Some(entry) = self.clients.get(invite.slot) else { return };
+        let Some(entry) = self.clients.at(invite.slot) else { return };
         let (context, fork) = (entry.context, entry.fork);
         let Some((flow, as_sent)) = self.request_as_sent(invite.slot) else { return };
         let mut wire = Vec::with_capacity(512);
@@ -172,7 +172,7 @@ impl TransactionLayer {
         });
         // Without room for it the INVITE still counts as cancelled when the time is up.
         let by = cancel.map_or(Cancel::Done, |cancel| Cancel::By(cancel.slot));
-        if let Some(entry) = self.clients.get_mut(invite.slot) {
+        if let Some(entry) = self.clients.at_mut(invite.slot) {
             entry.cancel = by;
         }
         self.arm_client(now, invite.slot, Timer::Cancel, Doubling::default());
@@ -197,7 +197,7 @@ impl TransactionLayer {
         };
         let status = response.status();
         let client = ClientId { slot: parts.slot, generation: parts.generation };
-        let Some(entry) = self.clients.get_if(client.slot, client.generation) else {
+        let Some(entry) = self.clients.named(client.slot, client.generation) else {
             let is_stray = cseq.method == Method::Invite && (200..300).contains(&status);
             return if is_stray { Received::Stray } else { Received::Unmatched };
         };
@@ -211,9 +211,8 @@ impl TransactionLayer {
                 Received::Absorbed
             }
             (Machine::Invite(_), Method::Invite) => self.deliver(now, client, response, out),
-            (Machine::NonInvite(_), method)
-                if method != Method::Invite && entry.cancel == Cancel::No =>
-            {
+            (Machine::NonInvite(_), Method::Invite | Method::Cancel) => Received::Unmatched,
+            (Machine::NonInvite(_), _) if entry.cancel == Cancel::No => {
                 self.deliver(now, client, response, out)
             }
             _ => Received::Unmatched,
@@ -227,7 +226,7 @@ impl TransactionLayer {
         response: &Response,
         out: &mut Outbox,
     ) -> Received {
-        let Some(entry) = self.clients.get(client.slot) else { return Received::Unmatched };
+        let Some(entry) = self.clients.at(client.slot) else { return Received::Unmatched };
         let delivered = Delivered { context: entry.context, fork: entry.fork.into(), client };
         let is_wanted = entry.cancel == Cancel::Wanted;
         let event = Event::Response(response.status());
@@ -241,7 +240,7 @@ impl TransactionLayer {
     /// A transmit with this token could not be sent (RFC 3261 §17.1.4, §18.4).
     pub fn send_failed(&mut self, now: Instant, token: ClientToken, out: &mut Outbox) {
         let client = ClientId { slot: token.slot, generation: token.generation };
-        if self.clients.get_if(client.slot, client.generation).is_some() {
+        if self.clients.named(client.slot, client.generation).is_some() {
             self.client_event(now, client, Event::TransportError, None, out);
         }
     }
@@ -260,7 +259,7 @@ impl TransactionLayer {
         response: Option<&Response>,
         out: &mut Outbox,
     ) -> bool {
-        let Some(entry) = self.clients.get_mut(client.slot) else { return false };
+        let Some(entry) = self.clients.at_mut(client.slot) else { return false };
         let (delivered, is_live, is_terminated) = match &mut entry.machine {
             Machine::Reserved(_) => return false,
             Machine::Invite(machine) => {
@@ -347,7 +346,7 @@ impl TransactionLayer {
     }
 
     fn report(&mut self, slot: u32, happening: impl Fn(ContextId, u16) -> Happening) {
-        if let Some(entry) = self.clients.get(slot)
+        if let Some(entry) = self.clients.at(slot)
             && !entry.is_cancel()
         {
             self.happenings.push(happening(entry.context, entry.fork.into()));
@@ -355,8 +354,8 @@ impl TransactionLayer {
     }
 
     fn live_client(&self, slot: u32) -> Option<&LiveClient> {
-        let Tail::Live(live) = self.clients.get(slot)?.tail else { return None };
-        self.live_clients.get(live)
+        let Tail::Live(live) = self.clients.at(slot)?.tail else { return None };
+        self.live_clients.at(live)
     }
 
     fn request_as_sent(&self, slot: u32) -> Option<(Flow, Request)> {
@@ -377,9 +376,12 @@ impl TransactionLayer {
     /// RFC 3261 §17.1.1.3: to the same address, port and transport as the INVITE.
     fn send_ack(&mut self, client: ClientId, response: Option<&Response>, out: &mut Outbox) {
         let Some(response) = response else { return };
-        let Some(entry) = self.clients.get(client.slot) else { return };
-        let ack = match &entry.tail {
-            Tail::Ack(residue) => residue.rebuild(response).map(|ack| (residue.flow, ack)),
+        let Some(entry) = self.clients.at(client.slot) else { return };
+        let ack = match entry.tail {
+            Tail::Ack(ack) => self
+                .acks
+                .at(ack)
+                .and_then(|residue| residue.rebuild(response).map(|ack| (residue.flow, ack))),
             _ => self.request_as_sent(client.slot).map(|(flow, invite)| {
                 let mut wire = Vec::with_capacity(512);
                 write::ack(&invite, response, &mut wire);
@@ -392,7 +394,7 @@ impl TransactionLayer {
     }
 
     fn stop_client_timers(&mut self, slot: u32, doubling: Doubling) {
-        if let Some(entry) = self.clients.get_mut(slot) {
+        if let Some(entry) = self.clients.at_mut(slot) {
             entry.epoch = entry.epoch.wrapping_add(1);
         }
         let (servers, clients) = (&self.servers, &self.clients);
@@ -400,32 +402,34 @@ impl TransactionLayer {
     }
 
     fn arm_client(&mut self, now: Instant, slot: u32, timer: Timer, doubling: Doubling) {
-        let Some(epoch) = self.clients.get(slot).map(|entry| entry.epoch) else { return };
+        let Some(epoch) = self.clients.at(slot).map(|entry| entry.epoch) else { return };
         let generation = self.clients.generation(slot);
         self.timers.arm(now, timer, doubling, Owner::Client(slot), generation, epoch);
     }
 
     /// Lets go of the request as sent; an INVITE in Completed keeps what its ACK needs.
     fn shrink_client(&mut self, slot: u32) {
-        let Some(entry) = self.clients.get(slot) else { return };
+        let Some(entry) = self.clients.at(slot) else { return };
         let Tail::Live(live) = entry.tail else { return };
         let tail = match entry.machine {
             Machine::Invite(machine) if machine.state() == invite_client::State::Completed => self
                 .request_as_sent(slot)
                 .and_then(|(flow, invite)| AckResidue::of(&invite, flow))
-                .map_or(Tail::Nothing, |residue| Tail::Ack(Box::new(residue))),
+                .map_or(Tail::Nothing, |residue| Tail::Ack(self.acks.insert(residue).0)),
             _ => Tail::Nothing,
         };
         self.live_clients.remove(live);
-        if let Some(entry) = self.clients.get_mut(slot) {
+        if let Some(entry) = self.clients.at_mut(slot) {
             entry.tail = tail;
         }
     }
 
     fn end_client(&mut self, slot: u32) {
         let Some(entry) = self.clients.remove(slot) else { return };
-        if let Tail::Live(live) = entry.tail {
-            self.live_clients.remove(live);
+        match entry.tail {
+            Tail::Live(live) => drop(self.live_clients.remove(live)),
+            Tail::Ack(ack) => drop(self.acks.remove(ack)),
+            Tail::Nothing => {}
         }
         let partner = match entry.cancel {
             Cancel::By(cancel) => Some((cancel, Cancel::OfNothing)),
@@ -433,7 +437,7 @@ impl TransactionLayer {
             _ => None,
         };
         if let Some((partner, told)) = partner
-            && let Some(partner) = self.clients.get_mut(partner)
+            && let Some(partner) = self.clients.at_mut(partner)
         {
             partner.cancel = told;
         }

@@ -24,6 +24,8 @@ mod server;
 mod slot;
 #[cfg(test)]
 mod table;
+#[cfg(test)]
+mod tests;
 
 use hashbrown::HashTable;
 use sip_message::ParseError;
@@ -37,6 +39,7 @@ use crate::seal::Seal;
 use crate::time::Instant;
 use crate::timer::{Mark, Owner, TimerQueues};
 use client::{ClientSlot, LiveClient};
+use residue::AckResidue;
 use server::{LiveServer, ServerSlot};
 use slot::Slots;
 
@@ -147,6 +150,7 @@ pub struct TransactionLayer {
     index: HashTable<u32>,
     clients: Slots<ClientSlot>,
     live_clients: Slots<LiveClient>,
+    acks: Slots<AckResidue>,
     happenings: Vec<Happening>,
 }
 
@@ -162,6 +166,7 @@ impl TransactionLayer {
             index: HashTable::new(),
             clients: Slots::new(),
             live_clients: Slots::new(),
+            acks: Slots::new(),
             happenings: Vec::new(),
         }
     }
@@ -210,8 +215,8 @@ impl TransactionLayer {
 /// Whether the timer's owner is gone or stopped its timers since.
 fn is_stopped(servers: &Slots<ServerSlot>, clients: &Slots<ClientSlot>, mark: Mark) -> bool {
     let (generation, epoch) = match mark.owner() {
-        Owner::Server(slot) => (servers.generation(slot), servers.get(slot).map(|s| s.epoch)),
-        Owner::Client(slot) => (clients.generation(slot), clients.get(slot).map(|c| c.epoch)),
+        Owner::Server(slot) => (servers.generation(slot), servers.at(slot).map(|s| s.epoch)),
+        Owner::Client(slot) => (clients.generation(slot), clients.at(slot).map(|c| c.epoch)),
     };
     !epoch.is_some_and(|epoch| mark.is_current(generation, epoch))
 }

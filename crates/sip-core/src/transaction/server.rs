@@ -113,7 +113,7 @@ impl TransactionLayer {
         match (request.method(), slot) {
             (Method::Ack, Some(slot)) => self.receive_ack(now, slot, request, flow, out),
             (Method::Ack, None) => Matched::AckForTwoXx,
-            (Method::Cancel, Some(slot)) => match self.servers.get(slot) {
+            (Method::Cancel, Some(slot)) => match self.servers.at(slot) {
                 Some(server) => {
                     Matched::Cancel { server: self.server_id(slot), context: server.context }
                 }
@@ -156,7 +156,7 @@ impl TransactionLayer {
             has_to_tag: request.to().is_ok_and(|to| to.tag().is_some()),
         });
         let servers = &self.servers;
-        let hash_of = |&slot: &u32| servers.get(slot).map_or(0, |server| server.key);
+        let hash_of = |&slot: &u32| servers.at(slot).map_or(0, |server| server.key);
         self.index.insert_unique(key.hash, slot, hash_of);
         Ok(ServerId { slot, generation })
     }
@@ -171,7 +171,7 @@ impl TransactionLayer {
         wire: Bytes,
         out: &mut Outbox,
     ) {
-        if self.servers.get_if(server.slot, server.generation).is_some() {
+        if self.servers.named(server.slot, server.generation).is_some() {
             let cause = Cause::Response(&wire);
             self.server_event(now, server.slot, Event::Response(status), cause, out);
         }
@@ -183,14 +183,14 @@ impl TransactionLayer {
         let is_waiting = |s: &ServerSlot| {
             matches!(s.machine, Machine::NonInvite(_)) && matches!(s.tail, Tail::Live(_))
         };
-        if self.servers.get_if(server.slot, server.generation).is_some_and(is_waiting) {
+        if self.servers.named(server.slot, server.generation).is_some_and(is_waiting) {
             self.end_server(server.slot);
         }
     }
 
     /// The context that a server transaction still works for.
     pub fn server_context(&self, server: ServerId) -> Option<ContextId> {
-        self.servers.get_if(server.slot, server.generation).map(|server| server.context)
+        self.servers.named(server.slot, server.generation).map(|server| server.context)
     }
 
     fn server_id(&self, slot: u32) -> ServerId {
@@ -198,7 +198,7 @@ impl TransactionLayer {
     }
 
     fn server_slot(&self, key: ServerKey) -> Option<u32> {
-        let is_it = |&slot: &u32| self.servers.get(slot).is_some_and(|s| s.key == key.hash);
+        let is_it = |&slot: &u32| self.servers.at(slot).is_some_and(|s| s.key == key.hash);
         self.index.find(key.hash, is_it).copied()
     }
 
@@ -210,7 +210,7 @@ impl TransactionLayer {
         flow: &Flow,
         out: &mut Outbox,
     ) -> Matched {
-        let Some(server) = self.servers.get(slot) else { return Matched::AckForTwoXx };
+        let Some(server) = self.servers.at(slot) else { return Matched::AckForTwoXx };
         // RFC 3261 §17.2.3: from an RFC 2543 peer the To tag must also be that of the response we sent.
         if server.is_rfc2543 && !self.is_acknowledged_by(server, ack) {
             return Matched::AckForTwoXx;
@@ -221,7 +221,7 @@ impl TransactionLayer {
 
     fn is_acknowledged_by(&self, server: &ServerSlot, ack: &Request) -> bool {
         let Tail::Live(live) = server.tail else { return true };
-        let Some(LiveServer { response: Some(response), .. }) = self.live_servers.get(live) else {
+        let Some(LiveServer { response: Some(response), .. }) = self.live_servers.at(live) else {
             return true;
         };
         let Ok(Message::Response(response)) = Message::parse(response.clone()) else { return true };
@@ -244,7 +244,7 @@ impl TransactionLayer {
         cause: Cause<'_>,
         out: &mut Outbox,
     ) -> bool {
-        let Some(server) = self.servers.get_mut(slot) else { return false };
+        let Some(server) = self.servers.at_mut(slot) else { return false };
         let (actions, doubling, is_terminated) = match &mut server.machine {
             Machine::Invite(machine) => {
                 let Some(event) = event.of_invite() else { return false };
@@ -292,7 +292,7 @@ impl TransactionLayer {
                 Action::StopTimers => self.stop_server_timers(slot, doubling),
                 Action::Start(timer) => self.arm_server(now, slot, timer, doubling),
                 Action::ReportTimeout => {
-                    if let Some(server) = self.servers.get(slot) {
+                    if let Some(server) = self.servers.at(slot) {
                         self.happenings.push(Happening::ServerTimeout { context: server.context });
                     }
                 }
@@ -325,8 +325,8 @@ impl TransactionLayer {
     }
 
     fn live_server(&mut self, slot: u32) -> Option<&mut LiveServer> {
-        let Tail::Live(live) = self.servers.get(slot)?.tail else { return None };
-        self.live_servers.get_mut(live)
+        let Tail::Live(live) = self.servers.at(slot)?.tail else { return None };
+        self.live_servers.at_mut(live)
     }
 
     fn remember_response(&mut self, slot: u32, cause: Cause<'_>) {
@@ -339,7 +339,7 @@ impl TransactionLayer {
 
     fn remember_residue(&mut self, slot: u32, cause: Cause<'_>) {
         if let Cause::Response(wire) = cause
-            && let Some(server) = self.servers.get(slot)
+            && let Some(server) = self.servers.at(slot)
         {
             let residue = ResponseResidue::of(wire, server.has_to_tag);
             self.shrink(slot, Tail::Completed(residue));
@@ -347,7 +347,7 @@ impl TransactionLayer {
     }
 
     fn forget(&mut self, slot: u32) {
-        let Some(server) = self.servers.get(slot) else { return };
+        let Some(server) = self.servers.at(slot) else { return };
         let is_accepted = match server.machine {
             Machine::Invite(machine) => machine.state() == invite_server::State::Accepted,
             Machine::NonInvite(_) => false,
@@ -360,7 +360,7 @@ impl TransactionLayer {
     }
 
     fn shrink(&mut self, slot: u32, tail: Tail) {
-        let Some(server) = self.servers.get_mut(slot) else { return };
+        let Some(server) = self.servers.at_mut(slot) else { return };
         if let Tail::Live(live) = core::mem::replace(&mut server.tail, tail) {
             self.live_servers.remove(live);
         }
@@ -368,9 +368,9 @@ impl TransactionLayer {
 
     /// The response at hand, or else the remembered one.
     fn send_response(&mut self, slot: u32, cause: Cause<'_>, out: &mut Outbox) {
-        let Some(server) = self.servers.get(slot) else { return };
+        let Some(server) = self.servers.at(slot) else { return };
         let live = match server.tail {
-            Tail::Live(live) => self.live_servers.get(live),
+            Tail::Live(live) => self.live_servers.at(live),
             _ => None,
         };
         let flow = live.map(|live| live.flow).or_else(|| server.tail.accepted_flow());
@@ -389,7 +389,7 @@ impl TransactionLayer {
     }
 
     fn stop_server_timers(&mut self, slot: u32, doubling: Doubling) {
-        if let Some(server) = self.servers.get_mut(slot) {
+        if let Some(server) = self.servers.at_mut(slot) {
             server.epoch = server.epoch.wrapping_add(1);
         }
         let (servers, clients) = (&self.servers, &self.clients);
@@ -397,7 +397,7 @@ impl TransactionLayer {
     }
 
     fn arm_server(&mut self, now: Instant, slot: u32, timer: Timer, doubling: Doubling) {
-        let Some(epoch) = self.servers.get(slot).map(|server| server.epoch) else { return };
+        let Some(epoch) = self.servers.at(slot).map(|server| server.epoch) else { return };
         let generation = self.servers.generation(slot);
         self.timers.arm(now, timer, doubling, Owner::Server(slot), generation, epoch);
     }

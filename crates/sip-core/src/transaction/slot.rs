@@ -51,18 +51,18 @@ impl<T> Slots<T> {
         (index, block.generations[offset])
     }
 
-    pub fn get(&self, index: u32) -> Option<&T> {
+    pub fn at(&self, index: u32) -> Option<&T> {
         let (block, offset) = split(index);
         self.blocks.get(block)?.values[offset].as_ref()
     }
 
-    pub fn get_mut(&mut self, index: u32) -> Option<&mut T> {
+    pub fn at_mut(&mut self, index: u32) -> Option<&mut T> {
         let (block, offset) = split(index);
         self.blocks.get_mut(block)?.values[offset].as_mut()
     }
 
     /// `None` if that bearer of the slot is gone.
-    pub fn get_mut_if(&mut self, index: u32, generation: u32) -> Option<&mut T> {
+    pub fn named_mut(&mut self, index: u32, generation: u32) -> Option<&mut T> {
         let (block, offset) = split(index);
         let block = self.blocks.get_mut(block)?;
         if block.generations[offset] != generation {
@@ -71,7 +71,7 @@ impl<T> Slots<T> {
         block.values[offset].as_mut()
     }
 
-    pub fn get_if(&self, index: u32, generation: u32) -> Option<&T> {
+    pub fn named(&self, index: u32, generation: u32) -> Option<&T> {
         let (block, offset) = split(index);
         let block = self.blocks.get(block)?;
         if block.generations[offset] != generation {
@@ -111,8 +111,8 @@ mod tests {
         assert_eq!(slots.remove(index), Some('a'));
         let (again, next) = slots.insert('b');
         assert_eq!(again, index);
-        assert_eq!(slots.get_if(index, generation), None);
-        assert_eq!(slots.get_if(index, next), Some(&'b'));
+        assert_eq!(slots.named(index, generation), None);
+        assert_eq!(slots.named(index, next), Some(&'b'));
         assert_eq!(slots.len(), 1);
     }
 
@@ -121,11 +121,11 @@ mod tests {
         let mut slots = Slots::new();
         let names: Vec<_> = (0..1000).map(|n| slots.insert(n)).collect();
         for (n, (index, generation)) in names.into_iter().enumerate() {
-            assert_eq!(slots.get_if(index, generation), Some(&n));
+            assert_eq!(slots.named(index, generation), Some(&n));
             slots.remove(index);
         }
         assert_eq!(slots.len(), 0);
-        assert!(slots.get(5).is_none() && slots.get(100_000).is_none());
+        assert!(slots.at(5).is_none() && slots.at(100_000).is_none());
     }
 
     #[test]

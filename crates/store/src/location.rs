@@ -1,0 +1,219 @@
+//! The `location` table: bindings (RFC 3261 §10.2.1) as rows. Written many to a statement, because the cost of a row is
+//! mostly the round trip to the database's thread. The pair (`aor`, `contact`) names a row.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use sip_core::flow::{ConnectionId, Flow, ListenerId, Transport};
+use sip_core::output::{BindingRow, BindingWrite};
+use sip_core::time::Instant;
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{AssertSqlSafe, Connection as _, Row as _, SqlSafeStr as _, SqlStr, Sqlite};
+
+use crate::{Store, StoreError, moment};
+
+/// One of our listeners, as the `socket` column names it: `udp:192.0.2.10:5060`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Socket {
+    pub transport: Transport,
+    pub address: SocketAddr,
+}
+
+/// Rows per statement, largest first. A prepared statement exists for each.
+const CHUNKS: [usize; 3] = [128, 16, 1];
+
+const COLUMNS: usize = 12;
+
+/// The statements that put bindings, and the numbers behind `ruid`.
+pub struct Puts {
+    statements: [SqlStr; CHUNKS.len()],
+    ruid_prefix: String,
+    ruid_next: u64,
+}
+
+impl Puts {
+    pub fn new() -> Self {
+        let started = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        Self {
+            statements: CHUNKS.map(statement),
+            ruid_prefix: format!("rw-{:x}-", started.as_micros()),
+            ruid_next: 0,
+        }
+    }
+
+    fn ruid(&mut self) -> String {
+        self.ruid_next += 1;
+        let mut ruid = String::with_capacity(32);
+        // Writing into a String cannot fail.
+        let _ = write!(ruid, "{}{:x}", self.ruid_prefix, self.ruid_next);
+        ruid
+    }
+}
+
+fn statement(rows: usize) -> SqlStr {
+    let mut sql = String::from(
+        "INSERT INTO location (ruid, username, domain, contact, received, expires, q, callid, cseq, \
+         last_modified, user_agent, socket) VALUES ",
+    );
+    for row in 0..rows {
+        sql.push_str(if row == 0 { "(?" } else { ",(?" });
+        sql.push_str(&",?".repeat(COLUMNS - 1));
+        sql.push(')');
+    }
+    sql.push_str(" ON CONFLICT (username, domain, contact) DO UPDATE SET ");
+    for column in
+        ["received", "expires", "q", "callid", "cseq", "last_modified", "user_agent", "socket"]
+    {
+        let _ = write!(sql, "{column} = excluded.{column},");
+    }
+    sql.pop();
+    AssertSqlSafe(Arc::<str>::from(sql)).into_sql_str()
+}
+
+fn split(aor: &str) -> (&str, &str) {
+    aor.rsplit_once('@').unwrap_or((aor, ""))
+}
+
+/// `sip:192.0.2.1:5060`, with `;transport=tcp` where it is.
+fn received(flow: &Flow) -> String {
+    match flow.transport {
+        Transport::Udp => format!("sip:{}", flow.remote),
+        transport => format!("sip:{};transport={}", flow.remote, transport.uri_token()),
+    }
+}
+
+fn parse_received(text: &str) -> Option<(Transport, SocketAddr)> {
+    let rest = text.strip_prefix("sip:")?;
+    let (address, transport) = match rest.split_once(';') {
+        None => (rest, Transport::Udp),
+        Some((address, "transport=tcp")) => (address, Transport::Tcp),
+        Some((address, "transport=udp")) => (address, Transport::Udp),
+        Some(_) => return None,
+    };
+    Some((transport, address.parse().ok()?))
+}
+
+impl Store {
+    /// All bindings, a page at a time. Rows that make no sense (a foreign tool wrote them) are left out; returns how
+    /// many.
+    pub async fn bindings(
+        &mut self,
+        mut page: impl FnMut(&[BindingRow]),
+    ) -> Result<usize, StoreError> {
+        const PAGE: i64 = 8_192;
+        let (mut after, mut left_out, mut taken) = (0i64, 0, Vec::new());
+        loop {
+            let rows = sqlx::query(
+                "SELECT username, domain, contact, received, expires, q, callid, cseq, last_modified, user_agent, \
+                 socket, id FROM location WHERE id > ?1 ORDER BY id LIMIT ?2",
+            )
+            .bind(after)
+            .bind(PAGE)
+            .fetch_all(&mut self.connection)
+            .await?;
+            let Some(last) = rows.last() else { return Ok(left_out) };
+            after = last.try_get(11)?;
+            taken.clear();
+            taken.extend(rows.iter().filter_map(|row| binding(&self.sockets, row)));
+            left_out += rows.len() - taken.len();
+            page(&taken);
+        }
+    }
+
+    /// All of `writes` in one transaction, in their order.
+    pub async fn write(&mut self, writes: &[&BindingWrite]) -> Result<(), StoreError> {
+        let mut transaction = self.connection.begin().await?;
+        let mut rest = writes;
+        while let Some(first) = rest.first() {
+            if let BindingWrite::Remove { aor, contact } = first {
+                let (user, domain) = split(aor);
+                sqlx::query(
+                    "DELETE FROM location WHERE username = ?1 AND domain = ?2 AND contact = ?3",
+                )
+                .bind(user)
+                .bind(domain)
+                .bind(&**contact)
+                .execute(&mut *transaction)
+                .await?;
+                rest = rest.get(1..).unwrap_or_default();
+                continue;
+            }
+            let puts = rest
+                .iter()
+                .take_while(|w| matches!(w, BindingWrite::Put(_)))
+                .take(CHUNKS[0])
+                .count();
+            let chunk = CHUNKS.iter().position(|size| *size <= puts).unwrap_or(CHUNKS.len() - 1);
+            let (now, later) = rest.split_at(CHUNKS[chunk].min(rest.len()));
+            let mut query = sqlx::query(self.puts.statements[chunk].clone());
+            for write in now {
+                if let BindingWrite::Put(row) = write {
+                    query = bind(query, self.puts.ruid(), row, &self.sockets);
+                }
+            }
+            query.execute(&mut *transaction).await?;
+            rest = later;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+}
+
+type Statement<'q> = Query<'q, Sqlite, SqliteArguments>;
+
+fn bind<'q>(
+    query: Statement<'q>,
+    ruid: String,
+    row: &'q BindingRow,
+    sockets: &[Socket],
+) -> Statement<'q> {
+    let (user, domain) = split(&row.aor);
+    let socket = sockets.get(usize::from(row.flow.listener.0));
+    query
+        .bind(ruid)
+        .bind(user)
+        .bind(domain)
+        .bind(&*row.contact)
+        .bind(received(&row.flow))
+        .bind(moment::text(row.expires_at))
+        .bind(f64::from(row.q) / 1000.0)
+        .bind(&*row.call_id)
+        .bind(i64::from(row.cseq))
+        .bind(moment::text(row.modified_at))
+        .bind(&*row.user_agent)
+        .bind(socket.map(|s| format!("{}:{}", s.transport, s.address)))
+}
+
+fn binding(sockets: &[Socket], row: &SqliteRow) -> Option<BindingRow> {
+    let text = |column: usize| row.try_get::<&str, _>(column).ok();
+    let moment = |column: usize| -> Option<Instant> { moment::parse(text(column)?) };
+    let (transport, remote) = parse_received(text(3)?)?;
+    let fits = |s: &Socket| s.transport == transport && s.address.is_ipv4() == remote.is_ipv4();
+    let named = text(10).and_then(|name| {
+        let (_, address) = name.split_once(':')?;
+        let address: SocketAddr = address.parse().ok()?;
+        sockets.iter().position(|s| s.transport == transport && s.address == address)
+    });
+    // The address is ours no more: any of the same kind may still reach the phone.
+    let listener = named.or_else(|| sockets.iter().position(fits))?;
+    let flow = Flow {
+        transport,
+        listener: ListenerId(u16::try_from(listener).ok()?),
+        connection: ConnectionId::NONE,
+        remote,
+    };
+    let thousandths = (row.try_get::<f64, _>(5).ok()? * 1000.0).round().clamp(0.0, 1000.0);
+    Some(BindingRow {
+        aor: [text(0)?, "@", text(1)?].concat().into(),
+        contact: text(2)?.into(),
+        call_id: text(6)?.into(),
+        cseq: u32::try_from(row.try_get::<i64, _>(7).ok()?).ok()?,
+        q: thousandths as u16,
+        expires_at: moment(4)?,
+        modified_at: moment(8)?,
+        flow,
+        user_agent: text(9)?.into(),
+    })
+}
