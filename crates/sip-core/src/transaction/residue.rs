@@ -78,19 +78,22 @@ impl ResponseResidue {
     }
 }
 
-/// RFC 3261 §8.2.6.2 and Content-Length, which follows from the body.
+/// RFC 3261 §8.2.6.2 and Content-Length, which follows from the body. Long and compact forms (§7.3.3).
 fn is_copied(header: &[u8]) -> bool {
-    if !matches!(
-        header.first().map(u8::to_ascii_lowercase),
-        Some(b'v' | b'f' | b't' | b'i' | b'c' | b'l')
-    ) {
-        return false;
+    let is = |name: &[u8]| {
+        header.split_at_checked(name.len()).is_some_and(|(start, rest)| {
+            start.eq_ignore_ascii_case(name) && matches!(rest.first(), Some(b':' | b' ' | b'\t'))
+        })
+    };
+    match header.first().map(u8::to_ascii_lowercase) {
+        Some(b'v') => is(b"Via") || is(b"v"),
+        Some(b'f') => is(b"From") || is(b"f"),
+        Some(b't') => is(b"To") || is(b"t"),
+        Some(b'i') => is(b"i"),
+        Some(b'l') => is(b"l"),
+        Some(b'c') => is(b"Call-ID") || is(b"CSeq") || is(b"Content-Length"),
+        _ => false,
     }
-    let end = header.iter().position(|byte| matches!(byte, b':' | b' ' | b'\t')).unwrap_or(0);
-    matches!(
-        Name::of(header.get(..end).unwrap_or_default()),
-        Name::Via | Name::From | Name::To | Name::CallId | Name::CSeq | Name::ContentLength
-    )
 }
 
 /// The first line with its line end, and what follows.

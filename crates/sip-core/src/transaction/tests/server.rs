@@ -178,6 +178,8 @@ fn a_rebuilt_response_is_the_one_that_was_sent() {
     let in_dialog = request_text("BYE", "z9hG4bKb1", "")
         .replace("bob@example.com>\r\nCall", "bob@example.com>;tag=b1\r\nCall");
     let out_of_dialog = request_text("MESSAGE", "z9hG4bKm1", "");
+    let compact = in_dialog.replace("Via:", "v:").replace("From:", "f :").replace("To:", "T:");
+    let compact = compact.replace("Call-ID:", "i:").replace("CSeq:", "cseq:");
     let headers = "Contact: <sip:bob@192.0.2.9>\r\n\
                    Subject: one line\r\n  and its fold\r\n\
                    X-Empty:\r\n\
@@ -187,6 +189,7 @@ fn a_rebuilt_response_is_the_one_that_was_sent() {
         (&in_dialog, 200, headers, ""),
         (&in_dialog, 481, "", ""),
         (&out_of_dialog, 200, "", ""),
+        (&compact, 200, headers, ""),
         (&out_of_dialog, 202, headers, "v=0\r\n\r\nnot a header: x\r\n"),
     ] {
         let mut world = World::new();
@@ -212,4 +215,21 @@ fn a_rebuilt_response_is_the_one_that_was_sent() {
         assert_eq!(sent[0], wire);
         assert_eq!(sent[1], wire, "{}", sent[1].escape_ascii());
     }
+}
+
+/// RFC 4320 §4.2: there are requests that end in silence.
+#[test]
+fn a_transaction_can_be_abandoned_before_its_final() {
+    let mut world = World::new();
+    let message = request(&request_text("MESSAGE", "z9hG4bKm1", ""));
+    let server = world.accept(&message, Transport::Udp);
+    world.layer.abandon(server);
+    assert_eq!(world.told(), [GONE]);
+    world.assert_empty();
+
+    let server = world.accept(&message, Transport::Udp);
+    world.respond(server, &message, 200);
+    world.layer.abandon(server);
+    assert_eq!(world.told(), []);
+    assert_eq!(world.layer.len(), 1);
 }
