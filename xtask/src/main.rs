@@ -1,5 +1,6 @@
 //! `cargo xtask`: the chores of the project, as a program. It holds no code that ships.
 
+mod bench;
 mod count;
 mod licence;
 mod package;
@@ -19,7 +20,7 @@ cargo xtask COMMAND
   tidy [--write]              structure, names, citations, documents; --write renews docs/rfc.md and the size list
   sim [SEED]                  replay one seeded world with its ladder
   soak [MINUTES]              many seeded worlds, one after the other
-  bench [kamailio]            measure calls and registrations, next to Debian's Kamailio
+  bench kamailio [--quick]    measure calls and registrations, next to Debian's Kamailio
   conformance [--subject ringway|kamailio] [CASE...]
                               real peers against the real server; `conformance --list` names the cases
   count                       instructions per benchmark, against the kept figures
@@ -49,7 +50,7 @@ fn command(arguments: Vec<String>) -> Result<bool> {
         "sim" => simulation(&root, "replay", rest),
         "soak" => simulation(&root, "soak", rest),
         "conformance" => conformance(&root, rest),
-        "bench" => bail!("there is nothing to measure yet"),
+        "bench" => bench::run(&root, rest),
         "count" => count::run(&root, rest.iter().any(|a| a == "--write")),
         "licence" => licence::run(&root),
         "help" | "-h" | "--help" => {
