@@ -68,9 +68,10 @@ impl Authenticated {
     }
 }
 
-/// The parameters of one answer (RFC 7616 §3.4).
+/// The parameters of one answer (RFC 7616 §3.4), as text between the quotes.
 #[derive(Default)]
 struct Params<'a> {
+    realm: Option<Cow<'a, [u8]>>,
     username: Option<Cow<'a, [u8]>>,
     nonce: Option<Cow<'a, [u8]>>,
     uri: Option<Cow<'a, [u8]>>,
@@ -80,6 +81,30 @@ struct Params<'a> {
     nc: Option<Cow<'a, [u8]>>,
     cnonce: Option<Cow<'a, [u8]>>,
     userhash: Option<Cow<'a, [u8]>>,
+}
+
+impl<'a> Params<'a> {
+    /// No name occurs twice: the parser has refused that.
+    fn read(credentials: &Credentials<'a>) -> Self {
+        let mut params = Self::default();
+        for (name, value) in credentials.params() {
+            let place = match name.len() {
+                2 if name.eq_ignore_ascii_case(b"nc") => &mut params.nc,
+                3 if name.eq_ignore_ascii_case(b"uri") => &mut params.uri,
+                3 if name.eq_ignore_ascii_case(b"qop") => &mut params.qop,
+                5 if name.eq_ignore_ascii_case(b"realm") => &mut params.realm,
+                5 if name.eq_ignore_ascii_case(b"nonce") => &mut params.nonce,
+                6 if name.eq_ignore_ascii_case(b"cnonce") => &mut params.cnonce,
+                8 if name.eq_ignore_ascii_case(b"username") => &mut params.username,
+                8 if name.eq_ignore_ascii_case(b"response") => &mut params.response,
+                8 if name.eq_ignore_ascii_case(b"userhash") => &mut params.userhash,
+                9 if name.eq_ignore_ascii_case(b"algorithm") => &mut params.algorithm,
+                _ => continue,
+            };
+            *place = Some(value);
+        }
+        params
+    }
 }
 
 /// Who sent this? `Err` is the challenge, or 400 for credentials nobody can read. A right answer to a nonce of ours also
@@ -97,8 +122,8 @@ pub fn check(
         return Ok(Authenticated { account: None });
     }
     let desk = Desk { now, request, flow, realm, role, config, shared };
-    let Some(credentials) = desk.credentials()? else { return Err(desk.challenge(false)) };
-    desk.verify(&credentials)
+    let Some(params) = desk.params()? else { return Err(desk.challenge(false)) };
+    desk.verify(params)
 }
 
 /// One request at the desk.
@@ -114,33 +139,24 @@ struct Desk<'a> {
 
 impl<'a> Desk<'a> {
     /// The Digest credentials for our realm; those for other realms are for other servers (RFC 3261 §22.3).
-    fn credentials(&self) -> Result<Option<Credentials<'a>>, Rejection> {
+    fn params(&self) -> Result<Option<Params<'a>>, Rejection> {
         let name = match self.role {
             Role::Registrar => Name::Authorization,
             Role::Proxy => Name::ProxyAuthorization,
         };
         for credentials in self.request.credentials(name) {
             let credentials = credentials.map_err(|e| Rejection::bad_request(e.kind.words()))?;
-            let realm = credentials.param("realm").filter(|_| credentials.is_digest());
-            if realm.as_deref() == Some(self.realm.as_bytes()) {
-                return Ok(Some(credentials));
+            if credentials.is_digest() {
+                let params = Params::read(&credentials);
+                if params.realm.as_deref() == Some(self.realm.as_bytes()) {
+                    return Ok(Some(params));
+                }
             }
         }
         Ok(None)
     }
 
-    fn verify(&self, credentials: &Credentials<'a>) -> Result<Authenticated, Rejection> {
-        let params = Params {
-            username: credentials.param("username"),
-            nonce: credentials.param("nonce"),
-            uri: credentials.param("uri"),
-            response: credentials.param("response"),
-            algorithm: credentials.param("algorithm"),
-            qop: credentials.param("qop"),
-            nc: credentials.param("nc"),
-            cnonce: credentials.param("cnonce"),
-            userhash: credentials.param("userhash"),
-        };
+    fn verify(&self, params: Params<'_>) -> Result<Authenticated, Rejection> {
         let (Some(username), Some(nonce), Some(uri), Some(response)) =
             (params.username, params.nonce, params.uri, params.response)
         else {

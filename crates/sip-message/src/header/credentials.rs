@@ -57,20 +57,24 @@ impl<'a> Credentials<'a> {
     /// The value of a parameter, quotes and escapes undone.
     pub fn param(&self, name: impl AsRef<[u8]>) -> Option<Cow<'a, [u8]>> {
         let name = name.as_ref();
+        self.params().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// All parameters in order: the name as written, the value without quotes and escapes. Whoever wants more than two
+    /// of them reads the line once this way.
+    pub fn params(&self) -> impl Iterator<Item = (&'a [u8], Cow<'a, [u8]>)> + use<'a> {
         let mut cursor = Cursor::new(self.raw, 0);
-        while let Ok((found, value)) = param(&mut cursor) {
-            if found.eq_ignore_ascii_case(name) {
-                return Some(match value {
-                    [b'"', ..] => unescape_quoted(unquote(value)),
-                    _ => Cow::Borrowed(value),
-                });
-            }
+        let mut more = true;
+        core::iter::from_fn(move || {
+            let (name, value) = param(&mut cursor).ok().filter(|_| more)?;
+            let value = match value {
+                [b'"', ..] => unescape_quoted(unquote(value)),
+                _ => Cow::Borrowed(value),
+            };
             cursor.skip_space();
-            if !cursor.eat(b',') {
-                return None;
-            }
-        }
-        None
+            more = cursor.eat(b',');
+            Some((name, value))
+        })
     }
 }
 
