@@ -1,5 +1,10 @@
 //! The whole node, by hand-written messages: one behaviour per test, each citing its section.
 
 mod call;
+mod cancel;
+mod fork;
+mod identity;
 mod register;
+mod relay;
+mod screen;
 mod world;

@@ -138,7 +138,9 @@ impl Proxy {
             }
             // RFC 3261 §9.1: cancelled, and the callee never said so.
             Happening::ClientCancelled { context, fork } => {
-                self.local_failure(turn, transactions, context, fork, 487);
+                let by_caller = self.active(context).is_some_and(|active| active.cancelled);
+                let status = if by_caller { 487 } else { 408 };
+                self.local_failure(turn, transactions, context, fork, status);
             }
             // RFC 3261 §16.9: as if the next hop had answered 503.
             Happening::TransportError { context, fork } => {

@@ -273,3 +273,107 @@ pub fn invite(branch: &str) -> String {
         branch,
     )
 }
+
+/// A call from Alice to Bob as far as it has come.
+pub struct Call {
+    pub world: World,
+    /// The INVITE as Bob got it.
+    pub invite: Sent,
+}
+
+impl Call {
+    /// Bob has the INVITE.
+    pub fn offered() -> Self {
+        let mut world = World::open();
+        world.register("bob", "sip:bob@192.0.2.20:5060", BOB);
+        let sent = world.from(ALICE, &invite("a1"));
+        assert_eq!(lines(&sent), ["100 192.0.2.10:5060", "INVITE 192.0.2.20:5060"]);
+        let invite = sent[1].clone();
+        Self { world, invite }
+    }
+
+    /// Bob's phone rings.
+    pub fn ringing() -> Self {
+        let mut call = Self::offered();
+        assert_eq!(lines(&call.bob(180)), ["180 192.0.2.10:5060"]);
+        call
+    }
+
+    /// Bob has answered and Alice has acknowledged.
+    pub fn established() -> Self {
+        let mut call = Self::ringing();
+        let sent = call.bob(200);
+        assert_eq!(lines(&sent), ["200 192.0.2.10:5060"]);
+        let ack = call.within("ACK", "ack1");
+        assert_eq!(lines(&call.world.from(ALICE, &ack)), ["ACK 192.0.2.20:5060"]);
+        call
+    }
+
+    /// Bob answers the INVITE.
+    pub fn bob(&mut self, status: u16) -> Vec<Sent> {
+        let reply = self.invite.reply(status, "bob1", "Contact: <sip:bob@192.0.2.20:5060>\n");
+        self.world.from(BOB, &reply)
+    }
+
+    /// Bob answers the CANCEL in `sent`.
+    pub fn bob_confirms(&mut self, sent: &[Sent]) -> Vec<Sent> {
+        let reply = find(sent, "CANCEL").reply(200, "bob1", "");
+        self.world.from(BOB, &reply)
+    }
+
+    /// A Record-Route value of ours as the route set of the dialog has it.
+    pub fn route(&self) -> String {
+        self.invite.header(Name::RecordRoute)
+    }
+
+    /// A request of Alice inside the dialog.
+    pub fn within(&self, method: &str, branch: &str) -> String {
+        let number = if method == "ACK" { 1 } else { 2 };
+        format!(
+            "{method} sip:bob@192.0.2.20:5060 SIP/2.0
+Via: SIP/2.0/UDP {ALICE};branch=z9hG4bK{branch}
+Max-Forwards: 70
+Route: {}
+From: <sip:alice@example.com>;tag=from1
+To: <sip:bob@example.com>;tag=bob1
+Call-ID: call-1
+CSeq: {number} {method}
+Content-Length: 0
+
+",
+            self.route()
+        )
+    }
+
+    /// A request of Bob inside the dialog.
+    pub fn within_by_bob(&self, method: &str, branch: &str) -> String {
+        format!(
+            "{method} sip:{ALICE} SIP/2.0
+Via: SIP/2.0/UDP {BOB};branch=z9hG4bK{branch}
+Max-Forwards: 70
+Route: {}
+From: <sip:bob@example.com>;tag=bob1
+To: <sip:alice@example.com>;tag=from1
+Call-ID: call-1
+CSeq: 7 {method}
+Content-Length: 0
+
+",
+            self.route()
+        )
+    }
+
+    /// Alice's CANCEL of the INVITE.
+    pub fn cancel(&mut self) -> Vec<Sent> {
+        let text = invite("a1").replace("INVITE", "CANCEL");
+        self.world.from(ALICE, &text)
+    }
+
+    /// Alice acknowledges a failure, hop by hop.
+    pub fn acknowledge_failure(&mut self) -> Vec<Sent> {
+        let text = invite("a1")
+            .replace("INVITE", "ACK")
+            .replace("example.com>\nCall", "example.com>;tag=bob1\nCall");
+        self.world.from(ALICE, &text)
+    }
+}
