@@ -126,11 +126,8 @@ Content-Length: 0
     /// After everything has come to rest, nothing may be left.
     pub fn is_at_rest(&mut self) -> bool {
         self.pass(Duration::from_secs(300));
-        let sizes = self.node.sizes();
-        if sizes != Sizes::default() {
-            println!("left over: {sizes:?}");
-        }
-        sizes == Sizes::default()
+        assert_eq!(self.node.sizes(), Sizes::default(), "left over");
+        true
     }
 }
 
