@@ -194,6 +194,24 @@ impl Stream {
     pub fn connect(remote: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect_timeout(&remote, Duration::from_secs(2))
             .with_context(|| format!("tcp {remote}"))?;
+        Self::over(stream)
+    }
+
+    /// From one of our addresses.
+    pub fn connect_from(local: IpAddr, remote: SocketAddr) -> Result<Self> {
+        let socket = socket2::Socket::new(
+            socket2::Domain::for_address(remote),
+            socket2::Type::STREAM,
+            None,
+        )?;
+        socket.bind(&SocketAddr::new(local, 0).into())?;
+        socket
+            .connect_timeout(&remote.into(), Duration::from_secs(2))
+            .with_context(|| format!("tcp {remote}"))?;
+        Self::over(socket.into())
+    }
+
+    fn over(stream: TcpStream) -> Result<Self> {
         stream.set_nodelay(true)?;
         let local = stream.local_addr()?;
         Ok(Self { stream, buffer: Vec::new(), local })

@@ -11,7 +11,6 @@ pub struct Challenge {
     pub realm: String,
     pub nonce: String,
     pub algorithm: String,
-    pub stale: bool,
     /// It came in Proxy-Authenticate, so the answer goes into Proxy-Authorization.
     pub proxy: bool,
 }
@@ -26,7 +25,6 @@ impl Challenge {
                 none if none.is_empty() => "MD5".into(),
                 named => named,
             },
-            stale: quoted(value, "stale").eq_ignore_ascii_case("true"),
             proxy,
         };
         let www = message.all("www-authenticate").map(|v| read(v, false));

@@ -8,7 +8,6 @@ use std::fmt::Write as _;
 pub struct Message {
     pub start: String,
     pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
 }
 
 impl Message {
@@ -25,7 +24,7 @@ impl Message {
             .filter_map(|l| l.split_once(':'))
             .map(|(name, value)| (long(name.trim()).to_lowercase(), value.trim().to_owned()))
             .collect();
-        Some(Self { start, headers, body: bytes.get(end + 4..)?.to_vec() })
+        Some(Self { start, headers })
     }
 
     /// The status of a response; 0 for a request.
@@ -58,11 +57,6 @@ impl Message {
         self.header("cseq").and_then(|c| c.split_whitespace().nth(1)).unwrap_or_default()
     }
 
-    /// The tag of From or To.
-    pub fn tag(&self, name: &str) -> Option<&str> {
-        parameter(self.header(name)?, "tag")
-    }
-
     /// The URI inside `<>` of the first value of a header.
     pub fn uri(&self, name: &str) -> Option<&str> {
         let value = self.header(name)?;
@@ -70,10 +64,6 @@ impl Message {
             Some((_, rest)) => rest.split('>').next(),
             None => value.split(';').next(),
         }
-    }
-
-    pub fn branch(&self) -> Option<&str> {
-        parameter(self.header("via")?, "branch")
     }
 }
 
@@ -223,10 +213,13 @@ mod tests {
         assert_eq!(message.method(), "REGISTER");
         assert_eq!(message.status(), 0);
         assert_eq!(message.uri("contact"), Some("sip:alice@192.0.2.1"));
-        assert_eq!(message.branch(), Some(draft.branch.as_str()));
+        assert_eq!(
+            parameter(message.header("via").unwrap(), "branch"),
+            Some(draft.branch.as_str())
+        );
         let answer = Message::parse(response(&message, "200 OK", "x", "").as_bytes()).unwrap();
         assert_eq!(answer.status(), 200);
-        assert_eq!(answer.tag("to"), Some("x"));
-        assert_eq!(answer.tag("from"), message.tag("from"));
+        assert_eq!(parameter(answer.header("to").unwrap(), "tag"), Some("x"));
+        assert_eq!(answer.header("from"), message.header("from"));
     }
 }

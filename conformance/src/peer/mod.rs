@@ -2,6 +2,7 @@
 
 mod baresip;
 mod call;
+mod command;
 mod malformed;
 mod netsip;
 mod sipp;
@@ -39,6 +40,12 @@ pub fn cases() -> Vec<Case> {
         .kamailio_misses("leaves a CANCEL that matches nothing without an answer"),
         case("baresip", "two baresip phones register and talk, audio both ways", baresip::call),
         case("sipsak", "OPTIONS, registration and traceroute by sipsak", sipsak::run),
+        case(
+            "commands",
+            "user, regs, status, options, check: what an operator types first",
+            command::run,
+        )
+        .ringway_only(),
         case("netsip", "Net::SIP registers, calls, echoes, hangs up", netsip::call),
         case("torture_udp", "RFC 4475 and RFC 5118 over UDP", torture::udp)
             .limit(120)

@@ -1,7 +1,78 @@
 //! The named tests of attacks and faults. Names and pass marks are fixed; a test that cannot run fails.
 
-use crate::case::Case;
+mod advisory;
+mod clock;
+mod crash;
+mod exposure;
+mod identity;
+mod loss;
+mod network;
+mod pressure;
+mod relay;
+mod replay;
+
+use anyhow::Result;
+
+use crate::case::{Case, Group};
+use crate::world::World;
+
+type Run = fn(&mut World) -> Result<String>;
 
 pub fn cases() -> Vec<Case> {
-    vec![]
+    let case = |name, about, run: Run| Case::new(name, Group::Security, about, run);
+    let ours = |name, about, run: Run| case(name, about, run).ringway_only();
+    vec![
+        ours(
+            "kill9_register",
+            "R-1: kill -9 while users register, 20 times: 0 acknowledged lost",
+            crash::kill9_register,
+        )
+        .limit(180)
+        .alone(),
+        ours(
+            "restart_gap",
+            "R-3: restart with 10,000 bindings: no request unanswered",
+            crash::restart_gap,
+        )
+        .alone(),
+        ours("panic_task", "R-6: a panic costs the message that caused it", crash::panic_task),
+        ours(
+            "clock_jump",
+            "R-13: the wall clock jumps: no binding lost or extended",
+            clock::clock_jump,
+        )
+        .limit(90),
+        ours("fd_exhaust", "R-14: 1,000 connections on 256 descriptors", pressure::fd_exhaust),
+        ours("loss20", "N-1: 500 calls over 20 % loss", loss::loss20).limit(150),
+        ours("v4v6", "N-9: calls within and between IPv4 and IPv6", network::v4v6),
+        ours("advisories", "S-1: published attack inputs over UDP and TCP", advisory::advisories)
+            .limit(120),
+        ours(
+            "every_prefix",
+            "S-3: every prefix and many flipped bytes of good messages",
+            advisory::every_prefix,
+        )
+        .limit(120),
+        case("relay_abuse", "S-4: eight ways to use a server as a relay", relay::relay_abuse)
+            .kamailio_misses("relays a forged dialog"),
+        ours(
+            "fork_loop",
+            "S-5: two users whose devices loop back: at most 8 INVITEs",
+            relay::fork_loop,
+        ),
+        case("replay", "S-6: a captured digest, 51 times", replay::replay)
+            .kamailio_misses("accepts a replayed digest as long as its nonce lives"),
+        ours("spoof_identity", "S-7: speaking as somebody else", identity::spoof_identity),
+        ours("hijack_contact", "S-7: contacts that are not the caller's", identity::hijack_contact),
+        ours("header_smuggle", "S-7: identity headers in every spelling", identity::header_smuggle),
+        ours("enum_code", "S-8: known and unknown users look the same", identity::enum_code),
+        ours("reflection", "S-10: no amplifier for forged sources", exposure::reflection),
+        ours("slowloris", "S-11: 5,000 half-sent requests from 5 addresses", pressure::slowloris)
+            .alone(),
+        ours(
+            "default_exposure",
+            "S-19: what an unconfigured server opens",
+            exposure::default_exposure,
+        ),
+    ]
 }

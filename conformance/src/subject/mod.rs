@@ -208,12 +208,8 @@ impl Server {
         Duration::from_millis(ticks * 10)
     }
 
-    pub fn folder(&self) -> &Path {
-        &self.folder
-    }
-
-    /// A subcommand of the server's own program on the same configuration; its output.
-    pub fn subcommand(&self, words: &[&str]) -> Result<String> {
+    /// A subcommand of the server's own program on the same configuration; its exit code and output.
+    pub fn subcommand(&self, words: &[&str]) -> Result<(i32, String)> {
         ringway::subcommand(&self.folder, words)
     }
 }

@@ -70,15 +70,14 @@ fn add(folder: &Path, user: &str) -> Result<()> {
     Ok(())
 }
 
-pub fn subcommand(folder: &Path, words: &[&str]) -> Result<String> {
+/// A subcommand in the server's folder: its exit code and everything it printed.
+pub fn subcommand(folder: &Path, words: &[&str]) -> Result<(i32, String)> {
     let output = Command::new(world::ringway())
         .current_dir(folder)
         .args(words)
         .stdin(Stdio::null())
         .output()
         .context("ringway could not be started")?;
-    if !output.status.success() {
-        bail!("ringway {}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr).trim());
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    let text = [output.stdout, output.stderr].concat();
+    Ok((output.status.code().unwrap_or(-1), String::from_utf8_lossy(&text).into_owned()))
 }
