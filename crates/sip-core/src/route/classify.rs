@@ -1,5 +1,5 @@
 //! Room "classify" (RFC 3261 §16.5): for the registrar, for the server itself, for one of our users, or for somebody
-//! else's. The last is refused: this is no open relay.
+//! else's. The last only when one of our users asks: this is no open relay.
 
 use sip_message::{Method, Request};
 
@@ -15,12 +15,19 @@ pub enum Place {
     Registrar,
     Server,
     User(AorBuf),
+    /// Not ours: one of our users calls out, and the Request-URI alone says where.
+    Elsewhere,
 }
 
 pub fn place(turn: &Turn<'_>, request: &Request, caller: &Caller) -> Result<Place, Rejection> {
     let uri = request.uri().map_err(syntax)?;
     if !own::names_us(turn.config, &uri) {
-        return Err(Rejection::forbidden("Relaying Denied"));
+        let calls_out = matches!(caller, Caller::User) && request.method() != Method::Register;
+        return if calls_out {
+            Ok(Place::Elsewhere)
+        } else {
+            Err(Rejection::forbidden("Relaying Denied"))
+        };
     }
     if request.method() == Method::Register {
         require(request)?;

@@ -111,6 +111,13 @@ pub fn next_hop(turn: &Turn<'_>, uri: &Uri<'_>) -> Result<Flow, Rejection> {
         .ok_or_else(Rejection::unresolvable)
 }
 
+/// RFC 3261 §16.5: a domain we are not responsible for: the Request-URI is the only target.
+pub fn elsewhere(turn: &Turn<'_>, request: &Request) -> Result<Targets, Rejection> {
+    let uri = request.uri().map_err(syntax)?;
+    let flow = next_hop(turn, &uri)?;
+    Ok(smallvec![Target { uri: TargetUri::Unchanged, flow }])
+}
+
 /// RFC 3261 §16.5, inside a dialog: the Request-URI is the peer's Contact. When the peer is one of our users and
 /// registered with that Contact, what leads to the binding leads to the dialog.
 pub fn remote_target(turn: &Turn<'_>, request: &Request) -> Result<Targets, Rejection> {

@@ -59,12 +59,19 @@ pub fn route(
         Place::Server => Ok(Verdict::Answer),
         Place::User(aor) => {
             let targets = locate::targets(turn, &aor, &caller)?; //   404 480
-            let kind = match request.method() {
-                Method::Invite => Kind::Call,
-                Method::Subscribe | Method::Refer => Kind::Dialog,
-                _ => Kind::Single,
-            };
-            Ok(Verdict::Forward(Plan { targets, own_routes, kind, loop_hash }))
+            Ok(Verdict::Forward(Plan { targets, own_routes, kind: kind(request), loop_hash }))
         }
+        Place::Elsewhere => {
+            let targets = locate::elsewhere(turn, request)?; //       478
+            Ok(Verdict::Forward(Plan { targets, own_routes, kind: kind(request), loop_hash }))
+        }
+    }
+}
+
+fn kind(request: &Request) -> Kind {
+    match request.method() {
+        Method::Invite => Kind::Call,
+        Method::Subscribe | Method::Refer => Kind::Dialog,
+        _ => Kind::Single,
     }
 }

@@ -9,6 +9,11 @@ fn call(uri: &str) -> String {
     request("INVITE", uri, "sip:alice@example.com", "sip:bob@example.com", ALICE, "s1")
 }
 
+/// A stranger calls a stranger.
+fn relay() -> String {
+    call("sip:bob@other.example").replace("sip:alice@example.com", "sip:alice@foreign.example")
+}
+
 /// What one message from Alice is answered with; 0 is silence.
 fn status(text: &str) -> u16 {
     let mut world = World::open();
@@ -36,7 +41,8 @@ fn each_refusal_has_its_status() {
         (483, ok.replace("Max-Forwards: 70", "Max-Forwards: 0"), "§16.3 step 3"),
         (420, ok.replace("Contact", "Proxy-Require: foo\nContact"), "§16.3 step 5"),
         (414, call(&format!("sip:{}@example.com", "b".repeat(1100))), "§21.4.12"),
-        (403, call("sip:bob@other.example"), "§16.5: not ours"),
+        (403, relay(), "§16.5: neither from nor for one of ours"),
+        (478, call("sip:bob@other.example"), "§16.6 step 7: ours may call out, but this is a name"),
     ] {
         assert_eq!(status(&text), expected, "{section}\n{text}");
     }
@@ -118,7 +124,7 @@ fn silence_for_acks_and_responses() {
 #[test]
 fn refusals_are_told() {
     let mut world = World::open();
-    world.from(ALICE, &call("sip:bob@other.example"));
+    world.from(ALICE, &relay());
     world.from(
         ALICE,
         &call("sip:nobody@example.com").replace("Content-Length: 0", "Content-Length: x"),
