@@ -1,0 +1,139 @@
+//! What must hold after every run, whatever the scenario: read from the wire, not from the server's own opinion.
+//!
+//! One final response per INVITE (RFC 3261 §17.2.1), every non-2xx ACKed hop by hop (§17.1.1.3), no CANCEL before
+//! a provisional (§9.1), retransmissions at the RFC's times, nothing remembered 64*T1 after the last message.
+
+mod hop;
+mod timing;
+
+use std::collections::{HashMap, HashSet};
+
+use sip_core::output::Event;
+use sip_core::time::Instant;
+
+use crate::heard::Heard;
+use crate::network::PlaceId;
+use crate::wire::Wire;
+use crate::world::{START, World};
+
+/// Everything that is wrong with a finished run, one line each; empty is good.
+pub fn all(world: &World) -> Vec<String> {
+    let mut wrong = world.trace.violations.clone();
+    let view = View::new(world);
+    one_final_response(&view, &mut wrong);
+    for lost in unanswered(world) {
+        wrong.push(format!("no final response was ever sent to {lost}"));
+    }
+    hop::acks(&view, &mut wrong);
+    hop::cancels(&view, &mut wrong);
+    hop::forwarded(&view, &mut wrong);
+    timing::requests(&view, &mut wrong);
+    timing::finals(&view, &mut wrong);
+    for server in world.servers() {
+        for left in server.leftovers() {
+            wrong.push(format!("something is left 64*T1 after the last message: {left}"));
+        }
+        for (_, event) in &server.events {
+            if let Event::LimitHit { limit, .. } = event {
+                wrong.push(format!("limit exceeded: {limit}"));
+            }
+        }
+    }
+    wrong.retain(|w| !world.allowed.iter().any(|a| w.contains(a)));
+    wrong
+}
+
+/// The trace, sorted for the checks.
+pub(crate) struct View<'a> {
+    pub world: &'a World,
+    /// Sent by a server.
+    pub sent: Vec<&'a Wire>,
+    /// Arrived at a server: once per copy.
+    pub arrived: Vec<(Instant, &'a Wire)>,
+    pub end: Instant,
+}
+
+impl<'a> View<'a> {
+    fn new(world: &'a World) -> Self {
+        let wires = &world.trace.wires;
+        let mut arrived: Vec<(Instant, &Wire)> = wires
+            .iter()
+            .filter(|w| w.to.is_some_and(|to| world.is_server(to)) && !w.message.broken)
+            .flat_map(|w| w.arrivals.iter().map(move |at| (*at, w)))
+            .collect();
+        arrived.sort_by_key(|(at, _)| *at);
+        let sent = wires.iter().filter(|w| world.is_server(w.from) && !w.message.broken).collect();
+        Self { world, sent, arrived, end: world.now }
+    }
+
+    /// Arrivals at `server` from `peer` that belong to the client transaction `branch`.
+    pub fn responses(
+        &self,
+        server: PlaceId,
+        branch: &str,
+        method: &str,
+    ) -> impl Iterator<Item = &(Instant, &'a Wire)> {
+        self.arrived.iter().filter(move |(_, w)| {
+            let m = &w.message;
+            w.to == Some(server) && m.status != 0 && m.branch == branch && m.method == method
+        })
+    }
+
+    pub fn time(&self, at: Instant) -> String {
+        let since = at.since(START);
+        format!("{}.{:06}", since.as_secs(), since.subsec_micros())
+    }
+}
+
+/// The same for a request and the responses to it, whatever `received` was added on the way.
+pub(crate) fn key(message: &Heard) -> String {
+    let cookie = message.branch.get(..7).is_some_and(|c| c.eq_ignore_ascii_case("z9hG4bK"));
+    if cookie {
+        format!("{}|{}", message.branch, message.sent_by)
+    } else {
+        format!("{}|{}|{}", message.call_id, message.cseq, message.from_tag)
+    }
+}
+
+/// INVITEs that arrived at a living server and have no final response.
+pub fn unanswered(world: &World) -> impl Iterator<Item = String> {
+    let finals: HashMap<(PlaceId, String), u16> = world
+        .trace
+        .wires
+        .iter()
+        .filter(|w| w.message.status >= 200 && w.message.method == "INVITE")
+        .map(|w| ((w.from, key(&w.message)), w.message.status))
+        .collect();
+    let mut seen = HashSet::new();
+    world.trace.wires.iter().filter_map(move |w| {
+        let server = w.to.filter(|to| world.is_server(*to))?;
+        let dead = world.servers().iter().any(|s| s.place == server && s.dead);
+        let m = &w.message;
+        let open = m.is_request() && m.method == "INVITE" && !w.arrivals.is_empty();
+        let open = open && seen.insert((server, key(m)));
+        (open && !dead && !finals.contains_key(&(server, key(m))))
+            .then(|| format!("INVITE {} of call {}", m.uri, m.call_id))
+    })
+}
+
+fn one_final_response(view: &View<'_>, wrong: &mut Vec<String>) {
+    let mut finals: HashMap<(PlaceId, String), Vec<&Heard>> = HashMap::new();
+    for w in &view.sent {
+        if w.message.status >= 200 && w.message.method == "INVITE" {
+            finals.entry((w.from, key(&w.message))).or_default().push(&w.message);
+        }
+    }
+    for responses in finals.values() {
+        let Some(first) = responses.first() else { continue };
+        for other in responses {
+            let both_good = first.status < 300 && other.status < 300;
+            let same = first.status == other.status && first.to_tag == other.to_tag;
+            if !both_good && !same {
+                wrong.push(format!(
+                    "two final responses for one INVITE: {} and {} (call {})",
+                    first.status, other.status, first.call_id
+                ));
+            }
+        }
+    }
+}

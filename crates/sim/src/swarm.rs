@@ -1,0 +1,250 @@
+//! Random worlds: each seed turns features on and off (loss, doubling, reordering, forks, passwords, a slow or failing
+//! store, streams, several nodes) and lets phones do what they like. What must hold is in `check`; here is only chaos,
+//! reproducible to the last packet. `cargo xtask sim SEED` shows one with its ladder.
+
+use std::fmt::Write as _;
+
+use sip_core::flow::Transport;
+
+use crate::check;
+use crate::network::Link;
+use crate::phone::Phone;
+use crate::phone::plan::{Answer, Call};
+use crate::random::{Dice, mix};
+use crate::scenario::difference;
+use crate::server::Store;
+use crate::world::World;
+use crate::{ms, secs};
+
+/// What this seed's world is like.
+#[derive(Clone, Debug)]
+pub struct Features {
+    pub link: Link,
+    pub nodes: usize,
+    pub passwords: bool,
+    pub store: Option<Store>,
+    pub users: u64,
+    pub devices_max: u64,
+    pub streams: bool,
+    pub segment: usize,
+    pub calls: u64,
+    pub registrations: u64,
+    pub requests: u64,
+    /// Phones that die, never ACK, ignore CANCEL, send garbage.
+    pub rude: bool,
+    pub old_phones: bool,
+}
+
+impl Features {
+    pub fn of(seed: u64) -> Self {
+        let mut d = Dice::new(mix(seed));
+        let mut some =
+            |chance: u32, most: u64| if d.chance(chance) { d.between(1, most) } else { 0 };
+        let weather = |n: u64| u32::try_from(n).unwrap_or(0);
+        Self {
+            link: Link {
+                latency: ms(1 + some(500, 60)),
+                jitter: ms(some(500, 80)),
+                loss: weather(some(500, 300)),
+                duplicate: weather(some(300, 150)),
+                reorder: weather(some(300, 100)),
+                ..Link::default()
+            },
+            nodes: 1 << some(700, 4),
+            passwords: some(400, 1) == 1,
+            store: (some(300, 1) == 1)
+                .then(|| Store { delay: ms(some(800, 900)), failure: weather(some(400, 500)) }),
+            users: 2 + some(800, 4),
+            devices_max: 1 + some(400, 3),
+            streams: some(300, 1) == 1,
+            segment: usize::try_from(some(400, 700)).unwrap_or(0),
+            calls: 1 + some(900, 7),
+            registrations: some(500, 4),
+            requests: some(500, 4),
+            rude: some(300, 1) == 1,
+            old_phones: some(150, 1) == 1,
+        }
+    }
+}
+
+/// One finished random world and what is wrong with it.
+pub struct Outcome {
+    pub features: Features,
+    pub world: World,
+    pub wrong: Vec<String>,
+}
+
+impl Outcome {
+    /// What a person needs to see: the seed, the features, the ladder, the faults.
+    pub fn report(&self, with_ladder: bool) -> String {
+        let mut text = format!("seed {}: {:?}\n", self.world.seed, self.features);
+        if with_ladder {
+            text.push_str(&self.world.ladder());
+        }
+        for wrong in &self.wrong {
+            let _ = writeln!(text, "WRONG: {wrong}");
+        }
+        if !self.wrong.is_empty() {
+            let _ = writeln!(text, "replay: cargo xtask sim {}", self.world.seed);
+        }
+        text
+    }
+}
+
+/// Runs the world of `seed`, with its number of nodes and, if that is not one, with one.
+pub fn run(seed: u64) -> Outcome {
+    let features = Features::of(seed);
+    let (world, mut wrong) = play(seed, &features, 1);
+    if features.nodes > 1 {
+        let (many, also_wrong) = play(seed, &features, features.nodes);
+        wrong.extend(also_wrong.into_iter().map(|w| format!("with {} nodes: {w}", features.nodes)));
+        if let Some(difference) = difference(&world, &many) {
+            wrong.push(format!(
+                "with {} nodes the ladder is another one:\n{difference}",
+                features.nodes
+            ));
+        }
+    }
+    Outcome { features, world, wrong }
+}
+
+fn play(seed: u64, features: &Features, nodes: usize) -> (World, Vec<String>) {
+    let mut world = World::new(seed, nodes);
+    world.network.usual = features.link;
+    world.segment = features.segment;
+    world.allowed.push("was sent to nobody".to_owned());
+    if features.passwords {
+        world.require_passwords();
+    }
+    if let Some(store) = features.store {
+        world.store(store);
+    }
+    let mut dice = Dice::new(seed);
+    let (users, phones) = people(&mut world, features, &mut dice);
+    for phone in &phones {
+        attitude(phone, features, &mut dice);
+    }
+    for _ in 0..features.calls {
+        if let (Some(phone), Some(whom)) = (pick(&phones, &mut dice), pick(&users, &mut dice)) {
+            call(phone, whom, features, &mut dice);
+        }
+    }
+    for _ in 0..features.registrations {
+        if let Some(phone) = pick(&phones, &mut dice) {
+            let plan = phone.register().at(ms(dice.below(20_000)));
+            match dice.below(6) {
+                0 => drop(plan.fetch()),
+                1 => drop(plan.expires(0)),
+                2 => drop(plan.remove_all()),
+                _ => drop(plan.expires(u32::try_from(dice.between(30, 4000)).unwrap_or(60))),
+            }
+        }
+    }
+    for _ in 0..features.requests {
+        if let (Some(phone), Some(whom)) = (pick(&phones, &mut dice), pick(&users, &mut dice)) {
+            let method = dice.one_of(&["OPTIONS", "MESSAGE", "INFO", "SUBSCRIBE", "XYZZY"]);
+            drop(phone.request(method.unwrap_or("OPTIONS"), whom).at(ms(dice.below(20_000))));
+        }
+    }
+    world.run();
+    let mut wrong = check::all(&world);
+    if world.elapsed() > secs(600) {
+        wrong.push(format!("it took {:?} until all was quiet", world.elapsed()));
+    }
+    (world, wrong)
+}
+
+fn people(world: &mut World, features: &Features, dice: &mut Dice) -> (Vec<String>, Vec<Phone>) {
+    let mut users = Vec::new();
+    let mut phones = Vec::new();
+    for user in 0..features.users {
+        let user = format!("user{user}");
+        for device in 0..dice.between(1, features.devices_max) {
+            let stream = features.streams && dice.chance(500);
+            let transport = if stream { Transport::Tcp } else { Transport::Udp };
+            let name =
+                format!("{user}{}", ["", "b", "c", "d"].get(device as usize).unwrap_or(&"x"));
+            phones.push(world.phone_of(&name, &user, transport, 0, !dice.chance(100)));
+        }
+        users.push(user);
+    }
+    users.push("nobody".to_owned());
+    (users, phones)
+}
+
+fn pick<'a, T>(list: &'a [T], dice: &mut Dice) -> Option<&'a T> {
+    list.get(usize::try_from(dice.below(list.len() as u64)).ok()?)
+}
+
+/// How a phone treats its calls.
+fn attitude(phone: &Phone, features: &Features, dice: &mut Dice) {
+    if features.old_phones && dice.chance(400) {
+        phone.speaks_rfc2543();
+    }
+    if dice.chance(200) {
+        phone.knows_only_md5();
+    }
+    if dice.chance(300) {
+        phone.forgets_nonces();
+    }
+    if features.rude && dice.chance(200) {
+        phone.dies_after(ms(dice.below(30_000)));
+    }
+    for _ in 0..dice.between(1, 3) {
+        let mut answer: Answer = phone.incoming();
+        if dice.chance(200) {
+            answer = answer.say_after(ms(dice.below(300)), 100);
+        }
+        for _ in 0..dice.below(4) {
+            let status = dice.one_of(&[180, 183, 182]).unwrap_or(180);
+            answer = answer.say_after(ms(dice.below(3_000)), status);
+        }
+        let final_status =
+            dice.one_of(&[200, 200, 200, 200, 486, 480, 404, 503, 500, 603, 401, 407]);
+        if !(features.rude && dice.chance(200)) {
+            answer = answer.say_after(ms(dice.below(9_000)), final_status.unwrap_or(200));
+        }
+        if dice.chance(400) {
+            answer = answer.hang_up_after(ms(dice.below(10_000)));
+        }
+        if dice.chance(150) {
+            answer = answer.reinvite_after(ms(dice.below(3_000)));
+        }
+        if features.rude && dice.chance(150) {
+            answer = answer.deaf_to_cancel();
+        }
+        if features.rude && dice.chance(150) {
+            answer = answer.never_487();
+        }
+        drop(answer);
+    }
+}
+
+fn call(phone: &Phone, whom: &str, features: &Features, dice: &mut Dice) {
+    let mut call: Call = phone.invite(whom).at(ms(dice.below(20_000)));
+    if dice.chance(600) {
+        call = call.hang_up_after(ms(dice.below(12_000)));
+    }
+    if dice.chance(300) {
+        call = call.cancel_after(ms(dice.below(12_000)));
+    }
+    if dice.chance(100) {
+        call = call.sdp_in_ack();
+    }
+    if dice.chance(100) {
+        call = call.reinvite_after(ms(dice.below(3_000)));
+    }
+    if dice.chance(50) {
+        call = call.max_forwards(u32::try_from(dice.below(4)).unwrap_or(0));
+    }
+    if features.rude && dice.chance(100) {
+        call = call.never_ack();
+    }
+    if features.rude && dice.chance(100) {
+        call = call.repeat_invite(&[ms(3), ms(4), ms(7), ms(20), secs(2)]);
+    }
+    if features.rude && dice.chance(100) {
+        call = call.cancel_blindly_after(ms(dice.below(200)));
+    }
+    drop(call);
+}
