@@ -124,6 +124,7 @@ fn inputs() -> Vec<Input> {
     credentials(&mut add);
     bodies(&mut add);
     fields(&mut add);
+    octets(&mut add);
     sizes(&mut add);
     list
 }
@@ -232,7 +233,7 @@ fn bodies(add: Add<'_>) {
     );
 }
 
-/// ADV-07 to ADV-12, ADV-18, ADV-26: single fields.
+/// ADV-07 to ADV-12: single fields.
 fn fields(add: Add<'_>) {
     let cut = good("OPTIONS", "", "");
     let cut: Vec<u8> = cut
@@ -273,6 +274,10 @@ fn fields(add: Add<'_>) {
         let line = format!("{}: x\r\n", "X".repeat(length));
         add(&format!("ADV-12 a name of {length}"), good("OPTIONS", &line, ""), REFUSED);
     }
+}
+
+/// ADV-18, ADV-19, ADV-26: URIs, start lines and octets that are none.
+fn octets(add: Add<'_>) {
     for uri in [
         "sip:a@[::1%lo",
         "sip:a@[",

@@ -245,19 +245,21 @@ fn probe(address: SocketAddr) -> Result<(u32, usize, u32, Duration)> {
     Ok((sent, open.len(), refused, longest))
 }
 
+/// A debug build panics on a message with this header; no release build knows it.
+const PANIC: &str = "X-Ringway-Panic: now\r\n";
+
 pub fn panic_task(world: &mut World) -> Result<String> {
-    let word = "panic-here-please";
-    let settings = Settings {
-        environment: vec![("RINGWAY_PANIC_ON".into(), word.into())],
-        ..Settings::local(&["alice"])
-    };
+    let program = crate::root().join("target/debug/ringway");
+    if !program.exists() {
+        bail!("{} is needed for this: cargo build -p server", program.display());
+    }
+    let settings = Settings { program: Some(program), ..Settings::local(&["alice"]) };
     let mut server = world.start(&settings)?;
     let (id, agent) = (server.id(), Agent::new(LOCAL, server.address)?);
     agent.register("alice", PASSWORD, DOMAIN)?;
     for round in 0..20 {
         let uri = format!("sip:{DOMAIN}");
-        let draft = Draft::new("OPTIONS", &uri, "sip:x@invalid", &uri)
-            .with(&format!("Subject: {word}\r\n"));
+        let draft = Draft::new("OPTIONS", &uri, "sip:x@invalid", &uri).with(PANIC);
         let answer = agent.ask_within(&draft, Duration::from_secs(2))?;
         if answer.status() != 500 {
             bail!("round {round}: the request that panics got {}, not 500", answer.start);

@@ -64,6 +64,8 @@ pub struct Settings {
     /// Put before the program: `prlimit`, `faketime`.
     pub prefix: Vec<String>,
     pub environment: Vec<(String, String)>,
+    /// Another build than the usual one.
+    pub program: Option<PathBuf>,
 }
 
 impl Settings {
@@ -79,6 +81,7 @@ impl Settings {
             expires_min: 1,
             prefix: Vec::new(),
             environment: Vec::new(),
+            program: None,
         }
     }
 
@@ -130,7 +133,7 @@ impl Server {
     pub fn launch(&mut self) -> Result<()> {
         self.starts += 1;
         let command = match self.kind {
-            Kind::Ringway => ringway::command(&self.folder),
+            Kind::Ringway => ringway::command(&self.folder, &self.settings),
             Kind::Kamailio => kamailio::command(&self.folder, &self.settings)?,
         };
         let mut command = prefixed(command, &self.settings.prefix);

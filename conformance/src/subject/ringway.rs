@@ -44,8 +44,8 @@ fn configuration(settings: &Settings) -> String {
     text
 }
 
-pub fn command(folder: &Path) -> Command {
-    let mut command = Command::new(world::ringway());
+pub fn command(folder: &Path, settings: &Settings) -> Command {
+    let mut command = Command::new(settings.program.clone().unwrap_or_else(world::ringway));
     command.arg("run").arg("--config").arg(folder.join("ringway.toml"));
     command
 }
