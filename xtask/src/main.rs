@@ -23,7 +23,7 @@ cargo xtask COMMAND
   bench kamailio [--quick]    measure calls and registrations, next to Debian's Kamailio
   conformance [--subject ringway|kamailio] [CASE...]
                               real peers against the real server; `conformance --list` names the cases
-  count                       instructions per benchmark, against the kept figures
+  count                       instructions per operation, against the kept limits
   licence                     the licence of every dependency";
 
 fn main() -> ExitCode {
@@ -51,7 +51,7 @@ fn command(arguments: Vec<String>) -> Result<bool> {
         "soak" => simulation(&root, "soak", rest),
         "conformance" => conformance(&root, rest),
         "bench" => bench::run(&root, rest),
-        "count" => count::run(&root, rest.iter().any(|a| a == "--write")),
+        "count" => count::run(&root),
         "licence" => licence::run(&root),
         "help" | "-h" | "--help" => {
             println!("{USAGE}");
