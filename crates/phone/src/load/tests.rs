@@ -145,7 +145,7 @@ fn every_scenario_succeeds_and_adds_up() {
         assert_eq!(report.registered, if scenario == Scenario::Options { 0 } else { 10 });
         let json = report.to_json();
         assert_eq!((json["v"].as_u64(), json["ok"].as_bool()), (Some(1), Some(true)));
-        assert!(report.server.is_some_and(|server| server.micros_per_unit > 0.0));
+        assert!(report.server.is_some());
     }
 }
 
