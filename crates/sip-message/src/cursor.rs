@@ -52,7 +52,7 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub fn run(&mut self, class: u8) -> &'a [u8] {
         let rest = self.rest();
-        let len = rest.iter().position(|&b| !is(b, class)).unwrap_or(rest.len());
+        let len = byte::run(rest, class);
         self.at += len;
         cut(rest, 0, len)
     }
@@ -62,10 +62,12 @@ impl<'a> Cursor<'a> {
         self.run(TOKEN)
     }
 
+    #[inline]
     pub fn rest(&self) -> &'a [u8] {
         self.bytes.get(self.at..).unwrap_or_default()
     }
 
+    #[inline]
     pub fn since(&self, start: usize) -> &'a [u8] {
         cut(self.bytes, start, self.at)
     }
@@ -89,6 +91,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The value after `name =`: quoted (given with its quotes) or a run of value bytes, not empty.
+    #[inline]
     pub fn value(&mut self) -> Result<&'a [u8], ParseError> {
         if self.peek() == Some(b'"') {
             return self.quoted();

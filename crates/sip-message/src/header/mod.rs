@@ -164,9 +164,9 @@ impl Head {
         let missing = ParseErrorKind::Missing(Name::CallId).at(0);
         let field = self.first(Name::CallId).ok_or(missing)?;
         let (value, base) = self.value_of(field);
-        match value.iter().position(|&b| !crate::byte::is(b, crate::byte::VISIBLE)) {
-            None if !value.is_empty() => Ok(value),
-            at => Err(ParseErrorKind::CallId.at(base as usize + at.unwrap_or(0))),
+        match crate::byte::run(value, crate::byte::VISIBLE) {
+            len if len > 0 && len == value.len() => Ok(value),
+            at => Err(ParseErrorKind::CallId.at(base as usize + at)),
         }
     }
 

@@ -55,13 +55,21 @@ impl<'a> Via<'a> {
     }
 }
 
+/// How nearly every Via begins: read at once what the general way would read piece by piece.
+const USUAL: &[u8] = b"SIP/2.0/";
+
 impl<'a> Element<'a> for Via<'a> {
     fn read(cursor: &mut Cursor<'a>) -> Result<Self, ParseError> {
         let start = cursor.at;
-        part(cursor)?;
-        slash(cursor)?;
-        part(cursor)?;
-        slash(cursor)?;
+        if cursor.rest().starts_with(USUAL) {
+            cursor.at += USUAL.len();
+            cursor.skip_space();
+        } else {
+            part(cursor)?;
+            slash(cursor)?;
+            part(cursor)?;
+            slash(cursor)?;
+        }
         let transport = part(cursor)?;
         let before = cursor.at;
         cursor.skip_space();

@@ -67,15 +67,27 @@ impl<'a> Host<'a> {
 /// Four decimal numbers without superfluous zeros: `010` is octal to some readers, so it is no address to us.
 fn v4(text: &[u8]) -> Option<Ipv4Addr> {
     let mut octets = [0u8; 4];
-    let mut parts = text.split(|&b| b == b'.');
-    for octet in &mut octets {
-        let part = parts.next()?;
-        if part.is_empty() || part.len() > 3 || (part.len() > 1 && part.starts_with(b"0")) {
+    let mut rest = text.iter();
+    for (n, octet) in octets.iter_mut().enumerate() {
+        let mut value: Option<u32> = None;
+        let ended = loop {
+            match rest.next() {
+                Some(b'.') => break false,
+                None => break true,
+                Some(&b) if b.is_ascii_digit() && value != Some(0) => {
+                    let next = value.unwrap_or(0) * 10 + u32::from(b - b'0');
+                    value = Some(next).filter(|v| *v <= 255);
+                    value?;
+                }
+                Some(_) => return None,
+            }
+        };
+        *octet = value? as u8;
+        if ended != (n == 3) {
             return None;
         }
-        *octet = u8::try_from(byte::number(part)?).ok()?;
     }
-    parts.next().is_none().then(|| octets.into())
+    Some(octets.into())
 }
 
 /// RFC 3986, and the three colons before an IPv4 part that the grammar of RFC 3261 generated (RFC 5118 §4.10).
@@ -112,6 +124,10 @@ mod tests {
         assert_eq!(Host::parse(b"[2001:db8::10:5070]"), Ok(Host::V6(v6)));
         let mapped = Host::parse(b"[2001:db8:::192.0.2.1]").unwrap();
         assert_eq!(mapped, Host::parse(b"[2001:db8::192.0.2.1]").unwrap());
+        for name in ["1.2.3", "1.2.3.4.5", "1..3.4", "0.0.0.00", "1.2.3.1000", "1.2.3.4294967297"] {
+            assert_eq!(Host::parse(name.as_bytes()), Ok(Host::Name(name.as_bytes())));
+        }
+        assert_eq!(Host::parse(b"0.10.255.9"), Ok(Host::V4([0, 10, 255, 9].into())));
         for bad in [&b""[..], b"2001:db8::1", b"[::1", b"[::1%lo]", b"[]", b"-a", b"a b", b".a"] {
             assert!(Host::parse(bad).is_err(), "{}", bad.escape_ascii());
         }

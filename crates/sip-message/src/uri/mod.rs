@@ -80,8 +80,9 @@ impl<'a> Uri<'a> {
             return Err(Kind::UriTooLong.at(0));
         }
         let (scheme, rest) = scheme(raw)?;
-        if let Some(at) = raw.iter().position(|&b| !is(b, URI)) {
-            return Err(Kind::UriCharacter.at(at));
+        let fit = byte::run(raw, URI);
+        if fit < raw.len() {
+            return Err(Kind::UriCharacter.at(fit));
         }
         let mut uri = Self {
             scheme,
@@ -122,13 +123,20 @@ impl<'a> Uri<'a> {
     fn read_sip(&mut self, from: usize) -> Result<(), ParseError> {
         let rest = cut(self.raw, from, self.raw.len());
         let mut at = from;
-        if let Some(end) = memchr::memchr(b'@', rest) {
-            let (user, password) = split_once(cut(rest, 0, end), b':');
-            if user.is_empty() {
+        // Most URIs have neither escapes nor headers, and are so short that a plain loop finds the `@` soonest.
+        let plain = memchr::memchr2(b'%', b'?', rest).is_none();
+        if let Some(end) = rest.iter().position(|&b| b == b'@') {
+            let user = cut(rest, 0, end);
+            let colon = user.iter().position(|&b| b == b':');
+            let name = cut(user, 0, colon.unwrap_or(end));
+            if name.is_empty() {
                 return Err(Kind::UriCharacter.at(from));
             }
-            escapes(cut(rest, 0, end), from)?;
-            (self.user, self.password) = (Some(user), password);
+            if !plain {
+                escapes(user, from)?;
+            }
+            self.user = Some(name);
+            self.password = colon.map(|colon| cut(user, colon + 1, end));
             at += end + 1;
         }
         let mut cursor = Cursor::new(self.raw, 0);
@@ -140,6 +148,10 @@ impl<'a> Uri<'a> {
         }
         let params = cursor.at;
         let rest = cursor.rest();
+        if plain {
+            self.params = UriParams(rest);
+            return check_params(rest, params);
+        }
         let question = memchr::memchr(b'?', rest);
         let end = params + question.unwrap_or(rest.len());
         self.params = UriParams(cut(self.raw, params, end));
