@@ -1,0 +1,37 @@
+//! How often a call asks the allocator for memory. It is a budget: each allocation is some 40 ns of a call, and one
+//! more is seldom noticed when it is made. One test, so that nothing else allocates meanwhile.
+
+mod driver;
+
+use driver::{Driver, STEPS};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<std::alloc::System> = &INSTRUMENTED_SYSTEM;
+
+const CALLS: u64 = 2_000;
+
+/// Allocations and reallocations of one call: six messages in, seven out.
+const BUDGET: f64 = 37.0;
+
+#[test]
+fn a_call_allocates_within_its_budget() {
+    let mut driver = Driver::new();
+    let mut counts = [0usize; STEPS.len()];
+    for n in 0..2 * CALLS {
+        let measured = n >= CALLS;
+        driver.call(n, |step, run| {
+            let region = Region::new(ALLOCATOR);
+            run();
+            let change = region.change();
+            if measured {
+                counts[step] += change.allocations + change.reallocations;
+            }
+        });
+    }
+    let each = counts.map(|count| count as f64 / CALLS as f64);
+    let total: f64 = each.iter().sum();
+    let lines: Vec<String> =
+        STEPS.iter().zip(each).map(|(step, each)| format!("{step}: {each:.2}")).collect();
+    assert!(total < BUDGET, "{total:.1} allocations a call, budget {BUDGET}: {}", lines.join(", "));
+}
