@@ -4,6 +4,12 @@
 //! `cargo bench -p sip-core --bench register` prints nanoseconds; for instruction counts run the binary it names as
 //! `valgrind --tool=callgrind BINARY plain 20000`.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_macros,
+    reason = "a benchmark may stop and may print"
+)]
+
 use std::sync::Arc;
 
 use bytes::Bytes;

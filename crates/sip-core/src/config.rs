@@ -86,7 +86,9 @@ impl Domains {
             return None;
         }
         let mut aor = SmallVec::<[u8; 64]>::new();
-        let mut rest = user;
+        let (plain, mut rest) =
+            user.split_at(user.iter().position(|b| *b == b'%').unwrap_or(user.len()));
+        aor.extend_from_slice(plain);
         while let Some((&byte, tail)) = rest.split_first() {
             rest = tail;
             if byte != b'%' {

@@ -3,6 +3,10 @@
 //! cut into stripes, each behind a lock that is held for one look-up or one change and never across anything else.
 #![expect(clippy::disallowed_types, reason = "the shared tables are locked here and nowhere else")]
 
+use core::hash::BuildHasher as _;
+use core::net::SocketAddr;
+
+use foldhash::quality::FixedState;
 use parking_lot::{Mutex, RwLock};
 
 use crate::auth::account::{Account, Accounts, Ha1};
@@ -13,7 +17,7 @@ use crate::output::BindingRow;
 use crate::registrar::binding::Binding;
 use crate::registrar::location::{Bindings, Counts, Location};
 use crate::registrar::record::{Changed, Refusal, Undo, Update};
-use crate::seal::Seal;
+use crate::seal::{Purpose, Seal};
 use crate::source::{Admission, Buckets, VerifiedFlows, source_hash};
 use crate::time::{Duration, Instant};
 
@@ -169,9 +173,10 @@ impl SharedAccounts {
         (hash, stripe(&self.stripes, hash))
     }
 
-    pub fn get(&self, aor: &[u8]) -> Option<Account> {
+    /// The account of this name, and a keyed hash of the name whether there is one or not.
+    pub fn find(&self, aor: &[u8]) -> (u64, Option<Account>) {
         let (hash, stripe) = self.place(aor);
-        stripe.read().get(hash, aor).cloned()
+        (hash, stripe.read().get(hash, aor).cloned())
     }
 
     pub fn contains(&self, aor: &str) -> bool {
@@ -204,13 +209,25 @@ impl SharedAccounts {
 #[derive(Debug)]
 pub struct SharedNonces {
     pub mint: Mint,
+    fingerprints: FixedState,
     stripes: Box<[Mutex<Ledger>]>,
 }
 
 impl SharedNonces {
     fn new(seal: &Seal, now: Instant) -> Self {
         let one = |_| Mutex::new(Ledger::new(NONCES_MAX / STRIPES));
-        Self { mint: Mint::new(seal.clone(), now), stripes: (0..STRIPES).map(one).collect() }
+        let seed = seal.mac(Purpose::Nonce, &[b"fingerprints", &now.0.to_be_bytes()]);
+        Self {
+            mint: Mint::new(seal.clone(), now),
+            fingerprints: FixedState::with_seed(seed),
+            stripes: (0..STRIPES).map(one).collect(),
+        }
+    }
+
+    /// Names one request from one source by all its bytes: a retransmission has the same, and anything else that
+    /// carries the same credentials has not. Keyed, but no MAC: it is never shown to anybody.
+    pub fn fingerprint(&self, source: &SocketAddr, message: &[u8]) -> u64 {
+        self.fingerprints.hash_one((source, message))
     }
 
     /// A right answer has come in: may it pass?
@@ -351,7 +368,7 @@ mod tests {
             shared.accounts.contains("a@example.com") && !shared.accounts.contains("b@example.com")
         );
         assert_eq!(
-            shared.accounts.get(b"a@example.com").map(|a| a.aor.to_string()).as_deref(),
+            shared.accounts.find(b"a@example.com").1.map(|a| a.aor.to_string()).as_deref(),
             Some("a@example.com")
         );
         assert!(shared.accounts.remove("a@example.com") && shared.accounts.is_empty());

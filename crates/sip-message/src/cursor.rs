@@ -78,13 +78,13 @@ impl<'a> Cursor<'a> {
         if !self.eat(b'"') {
             return Err(self.error(ParseErrorKind::QuoteOpen));
         }
-        while let Some(b) = self.peek() {
-            self.bump();
-            match b {
-                b'"' => return Ok(self.since(start)),
-                b'\\' => self.bump(),
-                _ => {}
+        while let Some(ahead) = memchr::memchr2(b'"', b'\\', self.rest()) {
+            self.at += ahead;
+            if self.eat(b'"') {
+                return Ok(self.since(start));
             }
+            // An escape and what it escapes.
+            self.at += 2;
         }
         self.at = self.bytes.len();
         Err(ParseErrorKind::QuoteOpen.at(self.base as usize + start))

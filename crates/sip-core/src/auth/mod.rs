@@ -10,13 +10,12 @@ pub mod nonce;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use sip_message::{Credentials, Name, Request, Uri, uri};
+use sip_message::{Credentials, Name, ParseError, ParseErrorKind, Request, Uri, uri};
 use smallvec::SmallVec;
 
 use crate::config::{Algorithm, Config, Domains};
 use crate::flow::Flow;
 use crate::rejection::{RefusedCredentials, Rejection};
-use crate::seal::Purpose;
 use crate::shared::Shared;
 use crate::time::Instant;
 
@@ -84,10 +83,10 @@ struct Params<'a> {
 }
 
 impl<'a> Params<'a> {
-    /// No name occurs twice: the parser has refused that.
-    fn read(credentials: &Credentials<'a>) -> Self {
+    fn read(credentials: &Credentials<'a>) -> Result<Self, ParseError> {
         let mut params = Self::default();
-        for (name, value) in credentials.params() {
+        for param in credentials.params() {
+            let (name, value) = param?;
             let place = match name.len() {
                 2 if name.eq_ignore_ascii_case(b"nc") => &mut params.nc,
                 3 if name.eq_ignore_ascii_case(b"uri") => &mut params.uri,
@@ -101,9 +100,12 @@ impl<'a> Params<'a> {
                 9 if name.eq_ignore_ascii_case(b"algorithm") => &mut params.algorithm,
                 _ => continue,
             };
-            *place = Some(value);
+            // One of them twice would let two readers see two things.
+            if place.replace(value).is_some() {
+                return Err(ParseError { kind: ParseErrorKind::ParamRepeated, offset: 0 });
+            }
         }
-        params
+        Ok(params)
     }
 }
 
@@ -144,10 +146,11 @@ impl<'a> Desk<'a> {
             Role::Registrar => Name::Authorization,
             Role::Proxy => Name::ProxyAuthorization,
         };
-        for credentials in self.request.credentials(name) {
-            let credentials = credentials.map_err(|e| Rejection::bad_request(e.kind.words()))?;
+        let malformed = |e: ParseError| Rejection::bad_request(e.kind.words());
+        for value in self.request.headers(name) {
+            let credentials = Credentials::scheme_of(value).map_err(malformed)?;
             if credentials.is_digest() {
-                let params = Params::read(&credentials);
+                let params = Params::read(&credentials).map_err(malformed)?;
                 if params.realm.as_deref() == Some(self.realm.as_bytes()) {
                     return Ok(Some(params));
                 }
@@ -190,13 +193,13 @@ impl<'a> Desk<'a> {
             uri: &uri,
             method: self.request.method().as_bytes(),
         };
-        let Some(account) = self.account(&username, algorithm, &answer, &response) else {
+        let Some((owner, account)) = self.account(&username, algorithm, &answer, &response) else {
             return Err(self.refuse(&username, "wrong user name or password", false));
         };
         let Some(nonce) = self.shared.nonces.mint.read(self.realm, &nonce) else {
             return Err(self.refuse(&username, "a nonce that is not ours", true));
         };
-        match self.redeem(nonce, count, &account, &response) {
+        match self.redeem(nonce, count, owner) {
             Use::Fresh | Use::Retransmission => {
                 self.shared.sources.verify(self.now, self.flow);
                 Ok(Authenticated { account: Some(account) })
@@ -214,17 +217,17 @@ impl<'a> Desk<'a> {
         algorithm: Algorithm,
         answer: &digest::Answer<'_>,
         response: &[u8],
-    ) -> Option<Arc<str>> {
+    ) -> Option<(u32, Arc<str>)> {
         let mut aor = SmallVec::<[u8; USER_MAX + 1 + DOMAIN_MAX]>::new();
         aor.extend_from_slice(username.get(..USER_MAX + 1).unwrap_or(username));
         aor.push(b'@');
         aor.extend_from_slice(self.realm.as_bytes());
-        let account = self.shared.accounts.get(&aor);
+        let (hash, account) = self.shared.accounts.find(&aor);
         let ha1 = account.as_ref().and_then(|a| a.ha1.for_algorithm(algorithm));
         let known = ha1.is_some();
         let expected = answer.expected(&ha1.unwrap_or_else(|| Ha1::nobody(algorithm)));
         let right = digest::matches(&expected, response);
-        account.filter(|_| known && right).map(|a| a.aor)
+        account.filter(|_| known && right).map(|a| (hash as u32, a.aor))
     }
 
     /// RFC 7616 §3.4.6 wants the `uri` of the answer to be the target of the request. Proxies rewrite Request-URIs and
@@ -239,37 +242,16 @@ impl<'a> Desk<'a> {
             || uri::equivalent(&named, &target)
     }
 
-    fn redeem(&self, nonce: Nonce, count: u32, account: &str, response: &[u8]) -> Use {
-        let seal = &self.shared.seal;
-        let owner = seal.mac(Purpose::Nonce, &[b"owner", account.as_bytes()]) as u32;
-        let request = self.hash_of_request(b"answer", response) as u32;
+    fn redeem(&self, nonce: Nonce, count: u32, owner: u32) -> Use {
+        let request =
+            self.shared.nonces.fingerprint(&self.flow.remote, self.request.bytes()) as u32;
         let lifetime = self.config.auth.nonce_lifetime;
         self.shared.nonces.redeem(self.now, lifetime, nonce, Answered { count, owner, request })
     }
 
-    /// Source, branch and Call-ID: together they name one request, retransmissions included.
-    fn request_parts(&self) -> ([u8; 18], &[u8], &[u8]) {
-        let mut source = [0; 18];
-        let ip = match self.flow.remote.ip() {
-            core::net::IpAddr::V4(v4) => v4.to_ipv6_mapped(),
-            core::net::IpAddr::V6(v6) => v6,
-        };
-        source[..16].copy_from_slice(&ip.octets());
-        source[16..].copy_from_slice(&self.flow.remote.port().to_be_bytes());
-        let via = self.request.header(Name::Via).unwrap_or_default();
-        (source, via, self.request.header(Name::CallId).unwrap_or_default())
-    }
-
-    fn hash_of_request(&self, purpose: &[u8], more: &[u8]) -> u64 {
-        let (source, via, call_id) = self.request_parts();
-        let method = self.request.method();
-        let parts = [purpose, &source, via, call_id, method.as_bytes(), more];
-        self.shared.seal.mac(Purpose::Nonce, &parts)
-    }
-
     fn challenge(&self, stale: bool) -> Rejection {
-        let request = self.hash_of_request(b"challenge", b"").to_be_bytes();
-        let nonce = self.shared.nonces.mint.issue(self.now, self.realm, &[&request]);
+        let request = self.shared.nonces.fingerprint(&self.flow.remote, self.request.bytes());
+        let nonce = self.shared.nonces.mint.issue(self.now, self.realm, &[&request.to_be_bytes()]);
         challenge::challenge(self.role, &self.config.auth.algorithms, self.realm, &nonce, stale)
     }
 

@@ -194,6 +194,8 @@ fn credentials_nobody_can_read() {
         (good.replace("nc=00000001, ", ""), 401),
         (good.replace("qop=auth, ", ""), 401),
         (good.replace("qop=auth", "qop=auth-int"), 401),
+        (good.replace("qop=auth", "qop=auth, QOP=auth"), 400),
+        (good.replace("\r\n", ",\r\n"), 400),
         (good.replace("SHA-256", "SHA-256-sess"), 401),
         (good.replace("\r\n", ", userhash=true\r\n"), 401),
         (good.replace("username=\"alice\"", "username=\"\""), 401),
@@ -255,6 +257,17 @@ fn s_6_replay() {
     world.flow = home;
     let next = Phone { count: 2, branch: "z9hG4bK2".into(), ..captured };
     assert!(world.send(&next).is_ok(), "the owner goes on");
+}
+
+/// A retransmission is the same to the last byte: nobody rides on it with a Contact or a target of their own.
+#[test]
+fn credentials_are_no_ticket_for_another_request() {
+    let world = World::new();
+    let line = world.alice().line();
+    assert!(world.check("z9hG4bK1", &line).is_ok());
+    let contact = format!("Contact: <sip:thief@203.0.113.9>\r\n{line}");
+    assert_eq!(why(&world.check("z9hG4bK1", &contact).unwrap_err()), "a nonce count used before");
+    assert!(world.check("z9hG4bK1", &line).is_ok(), "the retransmission still is one");
 }
 
 #[test]

@@ -36,6 +36,15 @@ const ONCE: [&[u8]; 11] = [
 impl<'a> Credentials<'a> {
     /// Reads one header value: credentials never share a line (RFC 3261 §7.3.1).
     pub fn parse(value: &'a [u8]) -> Result<Self, ParseError> {
+        let credentials = Self::scheme_of(value)?;
+        if credentials.is_digest() {
+            credentials.check_params()?;
+        }
+        Ok(credentials)
+    }
+
+    /// Reads the scheme only. For whoever goes through [`params`](Self::params) anyway, which finds what is malformed.
+    pub fn scheme_of(value: &'a [u8]) -> Result<Self, ParseError> {
         let mut cursor = Cursor::new(value, 0);
         let scheme = cursor.run(TOKEN);
         let before = cursor.at;
@@ -43,11 +52,7 @@ impl<'a> Credentials<'a> {
         if scheme.is_empty() || (cursor.at == before && !cursor.at_end()) {
             return Err(cursor.error(ParseErrorKind::Credentials));
         }
-        let credentials = Self { scheme, raw: cursor.rest() };
-        if credentials.is_digest() {
-            check_params(&mut cursor)?;
-        }
-        Ok(credentials)
+        Ok(Self { scheme, raw: cursor.rest() })
     }
 
     pub fn is_digest(&self) -> bool {
@@ -57,46 +62,53 @@ impl<'a> Credentials<'a> {
     /// The value of a parameter, quotes and escapes undone.
     pub fn param(&self, name: impl AsRef<[u8]>) -> Option<Cow<'a, [u8]>> {
         let name = name.as_ref();
-        self.params().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        let mut params = self.params().map_while(Result::ok);
+        params.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// All parameters in order: the name as written, the value without quotes and escapes. Whoever wants more than two
-    /// of them reads the line once this way.
-    pub fn params(&self) -> impl Iterator<Item = (&'a [u8], Cow<'a, [u8]>)> + use<'a> {
+    /// All parameters in order: the name as written, the value without quotes and escapes. Ends after the first error.
+    /// Whoever wants more than two of them reads the line once this way.
+    pub fn params(
+        &self,
+    ) -> impl Iterator<Item = Result<(&'a [u8], Cow<'a, [u8]>), ParseError>> + use<'a> {
         let mut cursor = Cursor::new(self.raw, 0);
         let mut more = true;
         core::iter::from_fn(move || {
-            let (name, value) = param(&mut cursor).ok().filter(|_| more)?;
-            let value = match value {
-                [b'"', ..] => unescape_quoted(unquote(value)),
-                _ => Cow::Borrowed(value),
-            };
-            cursor.skip_space();
-            more = cursor.eat(b',');
-            Some((name, value))
+            if !more {
+                return None;
+            }
+            let read = param(&mut cursor).and_then(|(name, value)| {
+                cursor.skip_space();
+                more = cursor.eat(b',');
+                if !more && !cursor.at_end() {
+                    return Err(cursor.error(ParseErrorKind::Credentials));
+                }
+                Ok((name, value))
+            });
+            more &= read.is_ok();
+            Some(read.map(|(name, value)| match value {
+                [b'"', ..] => (name, unescape_quoted(unquote(value))),
+                _ => (name, Cow::Borrowed(value)),
+            }))
         })
     }
-}
 
-fn check_params(cursor: &mut Cursor<'_>) -> Result<(), ParseError> {
-    let mut seen = 0u16;
-    for _ in 0..limit::PARAMS_MAX {
-        let (name, _) = param(cursor)?;
-        if let Some(at) = ONCE.iter().position(|n| n.eq_ignore_ascii_case(name)) {
-            if seen & (1 << at) != 0 {
-                return Err(cursor.error(ParseErrorKind::ParamRepeated));
+    fn check_params(&self) -> Result<(), ParseError> {
+        let mut seen = 0u16;
+        for (count, param) in self.params().enumerate() {
+            let (name, _) = param?;
+            if count >= limit::PARAMS_MAX {
+                return Err(ParseErrorKind::ParamsTooMany.at(0));
             }
-            seen |= 1 << at;
+            if let Some(at) = ONCE.iter().position(|n| n.eq_ignore_ascii_case(name)) {
+                if seen & (1 << at) != 0 {
+                    return Err(ParseErrorKind::ParamRepeated.at(0));
+                }
+                seen |= 1 << at;
+            }
         }
-        cursor.skip_space();
-        if cursor.at_end() {
-            return Ok(());
-        }
-        if !cursor.eat(b',') {
-            return Err(cursor.error(ParseErrorKind::Credentials));
-        }
+        Ok(())
     }
-    Err(cursor.error(ParseErrorKind::ParamsTooMany))
 }
 
 /// `name = value`, the value with its quotes.
