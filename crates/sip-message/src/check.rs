@@ -4,12 +4,12 @@
 
 use crate::error::{ParseError, ParseErrorKind as Kind};
 use crate::head::Head;
-use crate::header::Contacts;
+use crate::header::{CSeq, Contacts, NameAddr, Via};
 use crate::limit;
 use crate::message::{Request, Response};
 use crate::method::Method;
 use crate::name::Name;
-use crate::uri::Scheme;
+use crate::uri::{Scheme, Uri};
 
 /// What every message has exactly once (RFC 3261 §8.1.1, §8.2.6.2).
 const MANDATORY: [Name; 4] = [Name::To, Name::From, Name::CallId, Name::CSeq];
@@ -28,20 +28,41 @@ const ONCE: [Name; 10] = [
     Name::Event,
 ];
 
+/// What every message says about itself, as the check has read it: whoever asks next need not read it again.
+#[derive(Clone, Copy, Debug)]
+pub struct CheckedHead<'a> {
+    /// The top Via.
+    pub via: Via<'a>,
+    pub from: NameAddr<'a>,
+    pub from_uri: Uri<'a>,
+    pub to: NameAddr<'a>,
+    pub to_uri: Uri<'a>,
+    pub call_id: &'a [u8],
+    pub cseq: CSeq<'a>,
+}
+
+/// The same of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Checked<'a> {
+    pub uri: Uri<'a>,
+    pub head: CheckedHead<'a>,
+    pub max_forwards: Option<u32>,
+}
+
 impl Request {
     /// Strict syntax of the start line and of every known header. A Request-URI of a foreign scheme is no error here:
     /// that is 416, and for the caller to say.
-    pub fn check(&self) -> Result<(), ParseError> {
+    pub fn check(&self) -> Result<Checked<'_>, ParseError> {
         let uri = self.uri()?;
         let method = self.method();
         if uri.headers.is_some() && matches!(uri.scheme, Scheme::Sip | Scheme::Sips) {
             return Err(Kind::UriHeaders.at(0));
         }
-        self.check_head()?;
-        if self.cseq()?.method.as_bytes() != method.as_bytes() {
+        let head = self.check_head()?;
+        if head.cseq.method != method {
             return Err(Kind::CSeqMethod.at(0));
         }
-        self.max_forwards()?;
+        let max_forwards = self.max_forwards()?;
         self.max_breadth()?;
         if method == Method::Register {
             self.check_contacts(limit::CONTACTS_MAX)?;
@@ -56,7 +77,7 @@ impl Request {
                 credentials?;
             }
         }
-        Ok(())
+        Ok(Checked { uri, head, max_forwards })
     }
 
     /// What a stream transport asks for besides: without Content-Length the next message cannot be found
@@ -71,21 +92,20 @@ impl Request {
 
 impl Response {
     /// Strict syntax of every known header.
-    pub fn check(&self) -> Result<(), ParseError> {
-        self.check_head()?;
-        self.check_contacts(limit::HEADERS_MAX)
+    pub fn check(&self) -> Result<CheckedHead<'_>, ParseError> {
+        let head = self.check_head()?;
+        self.check_contacts(limit::HEADERS_MAX)?;
+        Ok(head)
     }
 }
 
 impl Head {
-    fn check_head(&self) -> Result<(), ParseError> {
+    fn check_head(&self) -> Result<CheckedHead<'_>, ParseError> {
         self.check_occurrence()?;
-        self.check_vias()?;
-        for address in [self.from()?, self.to()?] {
-            address.uri()?;
-        }
-        self.call_id()?;
-        self.cseq()?;
+        let via = self.check_vias()?;
+        let (from, to) = (self.from()?, self.to()?);
+        let (from_uri, to_uri) = (from.uri()?, to.uri()?);
+        let (call_id, cseq) = (self.call_id()?, self.cseq()?);
         for name in [Name::Route, Name::RecordRoute] {
             let mut count = 0;
             for address in self.addresses(name) {
@@ -96,7 +116,7 @@ impl Head {
                 }
             }
         }
-        Ok(())
+        Ok(CheckedHead { via, from, from_uri, to, to_uri, call_id, cseq })
     }
 
     fn check_occurrence(&self) -> Result<(), ParseError> {
@@ -114,19 +134,22 @@ impl Head {
         Ok(())
     }
 
-    fn check_vias(&self) -> Result<(), ParseError> {
-        let mut count = 0;
-        for via in self.vias() {
-            let via = via?;
-            if count == 0 && via.branch.is_some_and(|b| b.eq_ignore_ascii_case(b"z9hG4bK")) {
-                return Err(Kind::Branch.at(0));
-            }
+    /// The top Via.
+    fn check_vias(&self) -> Result<Via<'_>, ParseError> {
+        let mut vias = self.vias();
+        let top = vias.next().unwrap_or(Err(Kind::Missing(Name::Via).at(0)))?;
+        if top.branch.is_some_and(|b| b.eq_ignore_ascii_case(b"z9hG4bK")) {
+            return Err(Kind::Branch.at(0));
+        }
+        let mut count = 1;
+        for via in vias {
+            via?;
             count += 1;
             if count > limit::VIAS_MAX {
                 return Err(Kind::ViasTooMany.at(0));
             }
         }
-        if count == 0 { Err(Kind::Missing(Name::Via).at(0)) } else { Ok(()) }
+        Ok(top)
     }
 
     fn check_contacts(&self, most: usize) -> Result<(), ParseError> {

@@ -21,6 +21,7 @@ mod cursor;
 mod edit;
 mod parse;
 
+pub use check::{Checked, CheckedHead};
 pub use error::{Malformed, ParseError, ParseErrorKind};
 pub use head::Head;
 pub use header::{CSeq, Contacts, Credentials, NameAddr, Params, Via, unescape_quoted};

@@ -21,7 +21,7 @@ fn verdict(bytes: &[u8]) -> Verdict {
             None => Verdict::Drop,
         },
         Ok(Message::Response(response)) => match response.check() {
-            Ok(()) => Verdict::Accept,
+            Ok(_) => Verdict::Accept,
             Err(_) => Verdict::Drop,
         },
         Ok(Message::Request(request)) => match serve(&request) {

@@ -8,8 +8,7 @@ use crate::auth::{self, Role};
 use crate::config::Domains;
 use crate::flow::Flow;
 use crate::rejection::Rejection;
-use crate::route::own;
-use crate::route::screen::syntax;
+use crate::route::screen::Screened;
 use crate::turn::Turn;
 
 /// Who is asking.
@@ -32,40 +31,36 @@ impl Caller {
     }
 }
 
-/// RFC 3261 §22.2 at the registrar (401), §22.3 before we forward for somebody (407).
-pub fn caller(
-    turn: &mut Turn<'_>,
+/// RFC 3261 §22.2 at the registrar (401), §22.3 before we forward for somebody (407). Also the realm whose credentials
+/// were used up by that.
+pub fn caller<'a>(
+    turn: &mut Turn<'a>,
     flow: &Flow,
-    request: &mut Request,
-) -> Result<Caller, Rejection> {
-    let uri = request.uri().map_err(syntax)?;
-    let for_us = own::names_us(turn.config, &uri);
+    request: &Request,
+    screened: &Screened<'_>,
+) -> Result<(Caller, Option<&'a str>), Rejection> {
+    let uri = &screened.uri;
     let registers = request.method() == Method::Register;
-    if for_us && uri.user.is_none() && !registers {
+    if screened.is_ours && uri.user.is_none() && !registers {
         // Answered here and now, and about nobody (RFC 3261 §11): nothing to protect.
-        return Ok(Caller::Foreign);
+        return Ok((Caller::Foreign, None));
     }
-    let domains = &turn.config.domains;
+    let config = turn.config;
+    let domains = &config.domains;
     let (realm, role) = if registers {
-        (domain_of(domains, uri.host_bytes, for_us), Role::Registrar)
+        (domain_of(domains, uri.host_bytes, screened.is_ours), Role::Registrar)
     } else {
-        let from = request.from().map_err(syntax)?.uri().map_err(syntax)?;
         // Whatever port it names: a user of ours is one at any of our names.
-        (domains.canonical(from.host_bytes), Role::Proxy)
+        (domains.canonical(screened.head.from_uri.host_bytes), Role::Proxy)
     };
-    let Some(realm) = realm else {
-        strip_identity(request);
-        return Ok(Caller::Foreign);
-    };
-    let proven = auth::check(turn.now, request, flow, realm, role, turn.config, turn.shared)?;
+    let Some(realm) = realm else { return Ok((Caller::Foreign, None)) };
+    let proven = auth::check(turn.now, request, flow, realm, role, config, turn.shared)?;
     if registers {
         proven.must_own_to(request, domains)?;
-    } else {
-        proven.must_own_from(request, domains)?;
-        consume_credentials(request, realm);
-        strip_identity(request);
+        return Ok((Caller::User, None));
     }
-    Ok(Caller::User)
+    proven.must_own_from(request, domains)?;
+    Ok((Caller::User, Some(realm)))
 }
 
 /// The realm is the canonical domain; any spelling of our own address means the first one.
@@ -76,7 +71,7 @@ fn domain_of<'a>(domains: &'a Domains, host: &[u8], ours: bool) -> Option<&'a st
 
 /// RFC 3261 §22.3: credentials for our realm end here; the next hop could try them elsewhere. Those for other realms
 /// are none of our business.
-fn consume_credentials(request: &mut Request, realm: &str) {
+pub fn consume_credentials(request: &mut Request, realm: &str) {
     if request.header(Name::ProxyAuthorization).is_none() {
         return;
     }

@@ -6,22 +6,25 @@ use sip_message::{Method, Request};
 use crate::config::AorBuf;
 use crate::rejection::Rejection;
 use crate::route::authenticate::Caller;
-use crate::route::own;
-use crate::route::screen::{require, syntax};
+use crate::route::screen::{Screened, require};
 use crate::turn::Turn;
 
 #[derive(Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Place<'a> {
     Registrar,
     Server,
-    User(AorBuf),
+    User(&'a AorBuf),
     /// Not ours: one of our users calls out, and the Request-URI alone says where.
     Elsewhere,
 }
 
-pub fn place(turn: &Turn<'_>, request: &Request, caller: &Caller) -> Result<Place, Rejection> {
-    let uri = request.uri().map_err(syntax)?;
-    if !own::names_us(turn.config, &uri) {
+pub fn place<'a>(
+    turn: &Turn<'_>,
+    request: &Request,
+    screened: &'a Screened<'_>,
+    caller: &Caller,
+) -> Result<Place<'a>, Rejection> {
+    if !screened.is_ours {
         let calls_out = matches!(caller, Caller::User) && request.method() != Method::Register;
         return if calls_out {
             Ok(Place::Elsewhere)
@@ -33,14 +36,14 @@ pub fn place(turn: &Turn<'_>, request: &Request, caller: &Caller) -> Result<Plac
         require(request)?;
         return Ok(Place::Registrar);
     }
-    if uri.user.is_none() {
+    if screened.uri.user.is_none() {
         require(request)?;
         return Ok(Place::Server);
     }
     if matches!(caller, Caller::Foreign) && !turn.config.allow_inbound {
         return Err(Rejection::forbidden("Inbound Calls Not Allowed"));
     }
-    match own::aor(turn.config, &uri) {
+    match &screened.aor {
         Some(aor) => Ok(Place::User(aor)),
         None => Err(caller.unknown_user()),
     }

@@ -4,7 +4,7 @@
 
 use core::net::{IpAddr, SocketAddr};
 
-use sip_message::{Host, Request, Uri, uri};
+use sip_message::{Host, Uri, uri};
 use smallvec::{SmallVec, smallvec};
 
 use crate::config::AorBuf;
@@ -15,7 +15,7 @@ use crate::registrar::binding::Binding;
 use crate::rejection::Rejection;
 use crate::route::authenticate::Caller;
 use crate::route::own;
-use crate::route::screen::syntax;
+use crate::route::screen::Screened;
 use crate::turn::Turn;
 
 /// RFC 3261 §19.1.2: the port of a SIP URI that names none, for UDP and TCP.
@@ -112,36 +112,34 @@ pub fn next_hop(turn: &Turn<'_>, uri: &Uri<'_>) -> Result<Flow, Rejection> {
 }
 
 /// RFC 3261 §16.5: a domain we are not responsible for: the Request-URI is the only target.
-pub fn elsewhere(turn: &Turn<'_>, request: &Request) -> Result<Targets, Rejection> {
-    let uri = request.uri().map_err(syntax)?;
-    let flow = next_hop(turn, &uri)?;
+pub fn elsewhere(turn: &Turn<'_>, target: &Uri<'_>) -> Result<Targets, Rejection> {
+    let flow = next_hop(turn, target)?;
     Ok(smallvec![Target { uri: TargetUri::Unchanged, flow }])
 }
 
 /// RFC 3261 §16.5, inside a dialog: the Request-URI is the peer's Contact. When the peer is one of our users and
 /// registered with that Contact, what leads to the binding leads to the dialog.
-pub fn remote_target(turn: &Turn<'_>, request: &Request) -> Result<Targets, Rejection> {
-    let uri = request.uri().map_err(syntax)?;
-    if own::names_us(turn.config, &uri) {
-        let aor = own::aor(turn.config, &uri).ok_or_else(Rejection::does_not_exist)?;
-        let targets = reachable(turn, &aor);
+pub fn remote_target(turn: &Turn<'_>, screened: &Screened<'_>) -> Result<Targets, Rejection> {
+    if screened.is_ours {
+        let aor = screened.aor.as_ref().ok_or_else(Rejection::does_not_exist)?;
+        let targets = reachable(turn, aor);
         return if targets.is_empty() {
             Err(Rejection::temporarily_unavailable())
         } else {
             Ok(targets)
         };
     }
-    let flow = match registered_flow(turn, request, &uri) {
+    let flow = match registered_flow(turn, screened) {
         Some(flow) => flow,
-        None => next_hop(turn, &uri)?,
+        None => next_hop(turn, &screened.uri)?,
     };
     Ok(smallvec![Target { uri: TargetUri::Unchanged, flow }])
 }
 
 /// The flow of the binding that the To user made with this very Contact.
-fn registered_flow(turn: &Turn<'_>, request: &Request, target: &Uri<'_>) -> Option<Flow> {
-    let to = request.to().ok()?;
-    let aor = own::aor(turn.config, &to.uri().ok()?)?;
+fn registered_flow(turn: &Turn<'_>, screened: &Screened<'_>) -> Option<Flow> {
+    let target = &screened.uri;
+    let aor = own::aor(turn.config, &screened.head.to_uri)?;
     let bindings = turn.shared.location.lookup(turn.now, &aor)?;
     let binding = bindings.iter().find(|binding| {
         let contact = binding.contact().as_bytes();

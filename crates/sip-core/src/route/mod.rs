@@ -44,28 +44,64 @@ pub fn route(
     if !limit::admits(turn, flow) {
         return Ok(Verdict::Drop); //                                  silence: more than an unproven source may ask
     }
-    let own_routes = within::own_routes(turn, request)?;
-    let loop_hash = screen::check(turn, request, own_routes)?; //     400 416 420 482 483 503 505
-    match within::follow(turn, flow, request, own_routes)? {
+    within::undo_strict_route(turn, request)?;
+    let Decision { verdict, edits } = decide(turn, flow, request)?;
+    if matches!(verdict, Verdict::Forward(_)) {
+        authenticate::strip_identity(request);
+        if let Some(realm) = edits.realm {
+            authenticate::consume_credentials(request, realm);
+        }
+        if let Some(next) = &edits.strict_route {
+            within::route_strictly(request, next);
+        }
+    }
+    Ok(verdict)
+}
+
+/// What follows from a request that is read and not touched.
+struct Decision<'a> {
+    verdict: Verdict,
+    edits: Edits<'a>,
+}
+
+/// What must change in a request before it is forwarded.
+#[derive(Default)]
+struct Edits<'a> {
+    /// Credentials for this realm end here.
+    realm: Option<&'a str>,
+    /// The next hop is a strict router: its URI.
+    strict_route: Option<Box<[u8]>>,
+}
+
+fn decide<'a>(
+    turn: &mut Turn<'a>,
+    flow: &Flow,
+    request: &Request,
+) -> Result<Decision<'a>, Rejection> {
+    let plain = |verdict| Ok(Decision { verdict, edits: Edits::default() });
+    let screened = screen::check(turn, request)?; //                  400 416 420 482 483 503 505
+    let loop_hash = screened.loop_hash;
+    match within::follow(turn, flow, request, &screened)? {
         //                                                            403 478 481: only along a Route we sealed
-        Course::Dialog(plan) => return Ok(Verdict::Forward(Plan { loop_hash, ..plan })),
-        Course::Drop => return Ok(Verdict::Drop),
+        Course::Dialog { plan, strict_route } => {
+            let edits = Edits { strict_route, ..Edits::default() };
+            let verdict = Verdict::Forward(Plan { loop_hash, ..plan });
+            return Ok(Decision { verdict, edits });
+        }
+        Course::Drop => return plain(Verdict::Drop),
         Course::New => {}
     }
-    let caller = authenticate::caller(turn, flow, request)?; //       401 403 407
-    match classify::place(turn, request, &caller)? {
+    let (caller, realm) = authenticate::caller(turn, flow, request, &screened)?; // 401 403 407
+    let targets = match classify::place(turn, request, &screened, &caller)? {
         //                                                            403: no open relay
-        Place::Registrar => Ok(Verdict::Register),
-        Place::Server => Ok(Verdict::Answer),
-        Place::User(aor) => {
-            let targets = locate::targets(turn, &aor, &caller)?; //   404 480
-            Ok(Verdict::Forward(Plan { targets, own_routes, kind: kind(request), loop_hash }))
-        }
-        Place::Elsewhere => {
-            let targets = locate::elsewhere(turn, request)?; //       478
-            Ok(Verdict::Forward(Plan { targets, own_routes, kind: kind(request), loop_hash }))
-        }
-    }
+        Place::Registrar => return plain(Verdict::Register),
+        Place::Server => return plain(Verdict::Answer),
+        Place::User(aor) => locate::targets(turn, aor, &caller)?, //  404 480
+        Place::Elsewhere => locate::elsewhere(turn, &screened.uri)?, // 478
+    };
+    let plan = Plan { targets, own_routes: screened.routes.own, kind: kind(request), loop_hash };
+    let edits = Edits { realm, ..Edits::default() };
+    Ok(Decision { verdict: Verdict::Forward(plan), edits })
 }
 
 fn kind(request: &Request) -> Kind {

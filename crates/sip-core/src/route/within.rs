@@ -2,46 +2,75 @@
 //! for this very dialog. It asks for no credentials and looks up no policy; so it never believes a To tag, a Route
 //! without our seal, or a Route that somebody preloaded.
 
-use sip_message::{Method, NameAddr, Request};
+use sip_message::{CheckedHead, Method, NameAddr, Request};
 use smallvec::{SmallVec, smallvec};
 
 use crate::flow::Flow;
 use crate::proxy::record_route::{self, Sealed};
 use crate::proxy::{Kind, Plan, Target, TargetUri};
 use crate::rejection::Rejection;
-use crate::route::screen::syntax;
-use crate::route::{authenticate, locate, own};
+use crate::route::screen::{Screened, syntax};
+use crate::route::{locate, own};
 use crate::turn::Turn;
 
 #[derive(Debug)]
 pub enum Course {
     /// Not inside a dialog: policy decides.
     New,
-    Dialog(Plan),
+    Dialog {
+        plan: Plan,
+        /// The next hop is a strict router: its URI.
+        strict_route: Option<Box<[u8]>>,
+    },
     Drop,
 }
 
-/// How many of the first Route values name us: they are ours to remove (RFC 3261 §16.4).
-///
-/// Repairs what a strict router did before (same section): our own Record-Route in the Request-URI means that the
-/// real target is the last Route.
-pub fn own_routes(turn: &Turn<'_>, request: &mut Request) -> Result<usize, Rejection> {
-    if request.header(sip_message::Name::Route).is_none() {
-        return Ok(0);
+/// The Route values of a request, as they concern us.
+#[derive(Debug)]
+pub struct Routes<'a> {
+    /// How many of the first ones name us: they are ours to remove (RFC 3261 §16.4).
+    pub own: usize,
+    /// The first that does not.
+    pub next: Option<NameAddr<'a>>,
+    /// One of ours belongs to the dialog that the request claims.
+    sealed: Option<Sealed>,
+}
+
+pub fn routes<'a>(turn: &Turn<'_>, request: &'a Request, head: &CheckedHead<'_>) -> Routes<'a> {
+    let mut routes = Routes { own: 0, next: None, sealed: None };
+    let (from, to) = (head.from.tag().unwrap_or_default(), head.to.tag().unwrap_or_default());
+    for route in request.routes().map_while(Result::ok) {
+        let ours = route.uri().ok().filter(|uri| own::names_us(turn.config, uri));
+        let Some(uri) = ours else {
+            routes.next = Some(route);
+            break;
+        };
+        routes.own += 1;
+        if routes.sealed.is_none()
+            && let Some(token) = uri.param(record_route::PARAM)
+        {
+            let seal = &turn.shared.seal;
+            routes.sealed = record_route::open(seal, token, head.call_id, from, to);
+        }
     }
-    let rewritten = request.uri().is_ok_and(|uri| {
-        uri.param(record_route::PARAM).is_some() && own::names_us(turn.config, &uri)
-    });
-    if rewritten {
-        undo_strict_route(request)?;
-    }
-    let ours = |route: &NameAddr<'_>| route.uri().is_ok_and(|uri| own::names_us(turn.config, &uri));
-    Ok(request.routes().map_while(Result::ok).take_while(ours).count())
+    routes
 }
 
 /// RFC 3261 §16.4: the Request-URI becomes the first Route again, the last Route the Request-URI.
-fn undo_strict_route(request: &mut Request) -> Result<(), Rejection> {
+///
+/// That repairs what a strict router did before: our own Record-Route in the Request-URI means that the real target is
+/// the last Route.
+pub fn undo_strict_route(turn: &Turn<'_>, request: &mut Request) -> Result<(), Rejection> {
     use sip_message::Name::Route;
+    let may_be_ours = request.header(Route).is_some()
+        && memchr::memmem::find(request.uri_bytes(), record_route::PARAM.as_bytes()).is_some();
+    let is_rewritten = may_be_ours
+        && request.uri().is_ok_and(|uri| {
+            uri.param(record_route::PARAM).is_some() && own::names_us(turn.config, &uri)
+        });
+    if !is_rewritten {
+        return Ok(());
+    }
     let mut routes: SmallVec<[Vec<u8>; 4]> = SmallVec::new();
     routes.push([b"<", request.uri_bytes(), b">"].concat());
     for route in request.routes() {
@@ -57,86 +86,66 @@ fn undo_strict_route(request: &mut Request) -> Result<(), Rejection> {
     Ok(())
 }
 
+/// RFC 3261 §16.6 step 6: a strict router wants itself in the Request-URI and the target last.
+pub fn route_strictly(request: &mut Request, router: &[u8]) {
+    let target = [b"<", request.uri_bytes(), b">"].concat();
+    request.append(sip_message::Name::Route, &target);
+    request.set_uri(router);
+}
+
 pub fn follow(
     turn: &mut Turn<'_>,
     flow: &Flow,
-    request: &mut Request,
-    own_routes: usize,
+    request: &Request,
+    screened: &Screened<'_>,
 ) -> Result<Course, Rejection> {
-    let in_dialog = request.to().is_ok_and(|to| to.tag().is_some());
+    let Screened { head, routes, .. } = screened;
     let is_ack = request.method() == Method::Ack;
-    if !in_dialog || request.method() == Method::Register {
+    if head.to.tag().is_none() || request.method() == Method::Register {
         if is_ack {
             return Ok(Course::Drop);
         }
         // A preloaded Route beyond us is somebody else's idea of where we should send things.
-        return match request.routes().nth(own_routes) {
+        return match routes.next {
             Some(_) => Err(Rejection::forbidden("Route Not Allowed")),
             None => Ok(Course::New),
         };
     }
-    let Some(sealed) = open(turn, request, own_routes) else {
+    let Some(sealed) = routes.sealed else {
         if is_ack {
             // The ACK of a refusal we sent statelessly, or a forgery: nothing is owed to either.
             return Ok(Course::Drop);
         }
-        let ours = request.uri().is_ok_and(|uri| own::names_us(turn.config, &uri));
-        return Err(if ours && own_routes == 0 {
+        return Err(if screened.is_ours && routes.own == 0 {
             Rejection::does_not_exist()
         } else {
             Rejection::forbidden("Route Not Ours")
         });
     };
     turn.shared.sources.verify(turn.now, flow);
-    authenticate::strip_identity(request);
-    match along(turn, request, own_routes, sealed) {
+    match along(turn, screened, sealed) {
         Err(_) if is_ack => Ok(Course::Drop),
-        Err(rejection) => Err(rejection),
-        Ok(plan) => Ok(Course::Dialog(plan)),
+        course => course,
     }
 }
 
-/// What the sealed Route of this request says; `None` when none of our Routes belongs to this dialog.
-fn open(turn: &Turn<'_>, request: &Request, own_routes: usize) -> Option<Sealed> {
-    let call_id = request.call_id().ok()?;
-    let from = request.from().ok()?;
-    let to = request.to().ok()?;
-    request.routes().take(own_routes).map_while(Result::ok).find_map(|route| {
-        let uri = route.uri().ok()?;
-        let token = uri.param(record_route::PARAM)?;
-        let (from, to) = (from.tag().unwrap_or_default(), to.tag().unwrap_or_default());
-        record_route::open(&turn.shared.seal, token, call_id, from, to)
-    })
-}
-
 /// RFC 3261 §16.5: the target set of such a request is its Request-URI alone; §16.6 step 6 and 7: the way there.
-fn along(
-    turn: &Turn<'_>,
-    request: &mut Request,
-    own_routes: usize,
-    sealed: Sealed,
-) -> Result<Plan, Rejection> {
-    let mut routes_popped = own_routes;
-    let mut strict = None;
-    let next = request.routes().nth(own_routes).transpose().map_err(syntax)?;
-    let targets = match next {
+fn along(turn: &Turn<'_>, screened: &Screened<'_>, sealed: Sealed) -> Result<Course, Rejection> {
+    let mut routes_popped = screened.routes.own;
+    let mut strict_route = None;
+    let targets = match &screened.routes.next {
         Some(route) => {
             let uri = route.uri().map_err(syntax)?;
             if !uri.is_loose() {
-                strict = Some(uri.raw.to_vec());
+                strict_route = Some(uri.raw.into());
+                routes_popped += 1;
             }
             let flow = locate::next_hop(turn, &uri)?;
             smallvec![Target { uri: TargetUri::Unchanged, flow }]
         }
-        None => locate::remote_target(turn, request)?,
+        None => locate::remote_target(turn, screened)?,
     };
-    if let Some(uri) = strict {
-        // RFC 3261 §16.6 step 6: a strict router wants itself in the Request-URI and the target last.
-        let target = [b"<", request.uri_bytes(), b">"].concat();
-        request.append(sip_message::Name::Route, &target);
-        request.set_uri(&uri);
-        routes_popped += 1;
-    }
     let kind = Kind::Within(sealed);
-    Ok(Plan { targets, own_routes: routes_popped, kind, loop_hash: 0 })
+    let plan = Plan { targets, own_routes: routes_popped, kind, loop_hash: 0 };
+    Ok(Course::Dialog { plan, strict_route })
 }
