@@ -185,6 +185,8 @@ fn laboratory(address: SocketAddr, domain: &str) -> Config {
         auth: config::Auth { enabled: false, ..config::Auth::default() },
         limits: Limits { trusted: vec![Network { address: [10, 0, 0, 0].into(), prefix: 8 }] },
         allow_inbound: false,
+        // The flows of RFC 3665 cross two domains.
+        allow_outbound: true,
         durable: false,
         timers: config::Timers::default(),
     }

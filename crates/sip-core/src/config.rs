@@ -35,6 +35,8 @@ pub struct Config {
     pub limits: Limits,
     /// Foreign callers may call local users (`sip.allow_inbound`).
     pub allow_inbound: bool,
+    /// Local users may call domains we do not serve (`sip.allow_outbound`).
+    pub allow_outbound: bool,
     /// Bindings live in a store: a 200 to REGISTER waits for `Answer::Stored`.
     pub durable: bool,
     pub timers: Timers,
@@ -244,6 +246,7 @@ pub(crate) mod tests {
             auth: Auth::default(),
             limits: Limits::default(),
             allow_inbound: false,
+            allow_outbound: false,
             durable: false,
             timers: Timers::default(),
         }

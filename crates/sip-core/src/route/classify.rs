@@ -1,5 +1,5 @@
 //! Room "classify" (RFC 3261 §16.5): for the registrar, for the server itself, for one of our users, or for somebody
-//! else's. The last only when one of our users asks: this is no open relay.
+//! else's. The last only when one of our users asks and the operator allows it: this is no open relay.
 
 use sip_message::{Method, Request};
 
@@ -26,10 +26,11 @@ pub fn place<'a>(
 ) -> Result<Place<'a>, Rejection> {
     if !screened.is_ours {
         let calls_out = matches!(caller, Caller::User) && request.method() != Method::Register;
-        return if calls_out {
-            Ok(Place::Elsewhere)
-        } else {
-            Err(Rejection::forbidden("Relaying Denied"))
+        return match (calls_out, turn.config.allow_outbound) {
+            (true, true) => Ok(Place::Elsewhere),
+            // A stolen password must not become somebody's toll fraud: calling out is the operator's decision.
+            (true, false) => Err(Rejection::forbidden("Calls To Other Domains Are Off")),
+            (false, _) => Err(Rejection::forbidden("Relaying Denied")),
         };
     }
     if request.method() == Method::Register {

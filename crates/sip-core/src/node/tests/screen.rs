@@ -42,10 +42,24 @@ fn each_refusal_has_its_status() {
         (420, ok.replace("Contact", "Proxy-Require: foo\nContact"), "§16.3 step 5"),
         (414, call(&format!("sip:{}@example.com", "b".repeat(1100))), "§21.4.12"),
         (403, relay(), "§16.5: neither from nor for one of ours"),
-        (478, call("sip:bob@other.example"), "§16.6 step 7: ours may call out, but this is a name"),
+        (403, call("sip:bob@192.0.2.99"), "§16.5: ours, but calling out is off"),
     ] {
         assert_eq!(status(&text), expected, "{section}\n{text}");
     }
+}
+
+/// RFC 3261 §16.5, §16.6 step 7: with `allow_outbound` the Request-URI of another domain is the target: an address is
+/// reached, a name is not resolved here.
+#[test]
+fn our_users_call_out_when_the_operator_allows() {
+    let mut world = World::open();
+    world.reconfigure(|config| config.allow_outbound = true);
+    let sent = world.from(ALICE, &call("sip:bob@192.0.2.99"));
+    assert_eq!(lines(&sent), ["100 192.0.2.10:5060", "INVITE 192.0.2.99:5060"]);
+    let mut world = World::open();
+    world.reconfigure(|config| config.allow_outbound = true);
+    let sent = world.from(ALICE, &call("sip:bob@other.example"));
+    assert_eq!(lines(&sent), ["478 192.0.2.10:5060"]);
 }
 
 /// RFC 3261 §21.4.15, §8.2.2.3: which ones.
