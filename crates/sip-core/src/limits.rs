@@ -1,6 +1,9 @@
 //! Every bound of the core in one table, with the status it earns when hit. What the operator may change is in
 //! `config::Limits`; what concerns the bytes of one message is in `sip_message`.
 
+use crate::flow::Flow;
+use crate::output::Event;
+
 /// One bound. Hitting it is an event and a counter under `name`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
@@ -31,6 +34,13 @@ pub const TABLE: &[Limit] = &[SERVER_TRANSACTIONS, CLIENT_TRANSACTIONS, FORKS, B
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LimitReached {
     pub limit: Limit,
+}
+
+impl LimitReached {
+    /// What the operator is told; `flow` is where the request came from that was one too many.
+    pub fn event(self, flow: &Flow) -> Event {
+        Event::LimitHit { limit: self.limit.name, flow: Some(*flow) }
+    }
 }
 
 impl core::fmt::Display for LimitReached {

@@ -46,9 +46,10 @@ impl Proxy {
     ) -> Result<(), Rejection> {
         let breadth = breadth(request, plan.targets.len())?;
         let name = self.next_name();
-        let server = transactions
-            .accept(key, request, flow, name)
-            .map_err(|_| Rejection::service_unavailable(RETRY_AFTER_FULL))?;
+        let server = transactions.accept(key, request, flow, name).map_err(|reached| {
+            turn.out.events.push(reached.event(flow));
+            Rejection::service_unavailable(RETRY_AFTER_FULL)
+        })?;
         let method = request.method();
         let invite = method == Method::Invite;
         if invite {

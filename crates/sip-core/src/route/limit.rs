@@ -2,11 +2,19 @@
 //! the amplifier of whoever forged its address. It never bans: an address is not evidence.
 
 use crate::flow::Flow;
+use crate::output::Event;
 use crate::source::Admission;
 use crate::turn::Turn;
 
+/// The counter of what was dropped here.
+const NAME: &str = "unverified_source";
+
 /// Whether one more request from here is heard.
-pub fn admits(turn: &Turn<'_>, flow: &Flow) -> bool {
+pub fn admits(turn: &mut Turn<'_>, flow: &Flow) -> bool {
     let trusted = &turn.config.limits.trusted;
-    turn.shared.sources.admit(turn.now, flow, trusted) != Admission::Over
+    if turn.shared.sources.admit(turn.now, flow, trusted) != Admission::Over {
+        return true;
+    }
+    turn.out.events.push(Event::LimitHit { limit: NAME, flow: Some(*flow) });
+    false
 }

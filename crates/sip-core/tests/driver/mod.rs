@@ -35,7 +35,7 @@ impl Driver {
     pub fn new() -> Self {
         let listener = Listener {
             transport: Transport::Udp,
-            address: "192.0.2.1:5060".parse().unwrap(),
+            address: ([192, 0, 2, 1], 5060).into(),
             advertised: "192.0.2.1:5060".into(),
         };
         let trusted = vec![Network { address: [198, 51, 100, 0].into(), prefix: 24 }];

@@ -183,6 +183,8 @@ fn a_flood_is_dropped_in_silence() {
         answers += world.from(MALLORY, &text).len();
     }
     assert_eq!(answers, 60);
+    let told = |e: &&Event| matches!(e, Event::LimitHit { limit: "unverified_source", .. });
+    assert_eq!(world.events.iter().filter(told).count(), 140);
     let malformed = "OPTIONS sip:example.com SIP/7.0\nVia: SIP/2.0/UDP 203.0.113.66\n\n";
     assert!(world.from(MALLORY, malformed).is_empty());
     assert!(world.from(MALLORY, &invite("c").replace("INVITE", "CANCEL")).is_empty());
