@@ -49,6 +49,7 @@ impl Driver {
             auth: Auth { enabled: false, ..Auth::default() },
             limits: Limits { trusted },
             allow_inbound: false,
+            allow_outbound: false,
             durable: false,
             timers: Timers::default(),
         };
