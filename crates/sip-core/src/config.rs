@@ -64,10 +64,15 @@ pub struct Domains {
 impl Domains {
     /// The canonical name of `host` if we serve it. IPv6 references come with their brackets.
     pub fn canonical(&self, host: &[u8]) -> Option<&str> {
-        if let Some(name) = self.served.iter().find(|n| n.as_bytes().eq_ignore_ascii_case(host)) {
+        // Nearly always it is written as we write it, and comparing without case is ten times dearer.
+        if let Some(name) = self.served.iter().find(|n| n.as_bytes() == host) {
             return Some(name);
         }
-        let alias = self.aliases.iter().find(|(n, _)| n.as_bytes().eq_ignore_ascii_case(host))?;
+        let is = |name: &str| name.as_bytes().eq_ignore_ascii_case(host);
+        if let Some(name) = self.served.iter().find(|name| is(name)) {
+            return Some(name);
+        }
+        let alias = self.aliases.iter().find(|(name, _)| is(name))?;
         self.served.get(alias.1).map(|n| &**n)
     }
 

@@ -1,7 +1,7 @@
 //! `name-addr` and `addr-spec` with header parameters: From, To, Contact, Route, Record-Route and their kin
 //! (RFC 3261 §20.10, §20.20, §20.39, §25.1). Without angle brackets everything behind `;` belongs to the header.
 
-use super::param::{Params, once, scan};
+use super::param::{Params, is_name, once, scan};
 use super::{Element, raw};
 use crate::byte::{self, TOKEN, URI, is};
 use crate::cursor::{Cursor, unquote};
@@ -91,16 +91,16 @@ impl<'a> Element<'a> for NameAddr<'a> {
             q: None,
             raw: b"",
         };
-        address.params = scan(cursor, |param, _, _| match param.name.len() {
-            3 if param.name.eq_ignore_ascii_case(b"tag") => match param.value {
+        address.params = scan(cursor, |param, _, _| match param.name {
+            name if is_name(name, b"tag") => match param.value {
                 None | Some([] | [b'"', ..]) => Err(ParseErrorKind::Tag),
                 Some(tag) => once(&mut address.tag, tag),
             },
-            1 if param.name.eq_ignore_ascii_case(b"q") => {
+            name if is_name(name, b"q") => {
                 let q = param.value.and_then(qvalue).ok_or(ParseErrorKind::Param)?;
                 once(&mut address.q, q)
             }
-            7 if param.name.eq_ignore_ascii_case(b"expires") => {
+            name if is_name(name, b"expires") => {
                 once(&mut address.expires, param.value.unwrap_or_default())
             }
             _ => Ok(()),

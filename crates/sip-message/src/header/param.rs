@@ -86,6 +86,13 @@ pub(crate) fn scan<'a>(
     Ok(Params(cursor.since(start)))
 }
 
+/// Whether a parameter has this name, which is written in lower case here, in any case.
+#[inline]
+pub(crate) fn is_name<const N: usize>(name: &[u8], wanted: &[u8; N]) -> bool {
+    // As arrays the usual spelling is one comparison of a register or two.
+    name.len() == N && (name.first_chunk() == Some(wanted) || name.eq_ignore_ascii_case(wanted))
+}
+
 /// Keeps the first value of a parameter that may occur once.
 #[inline]
 pub(crate) fn once<T>(slot: &mut Option<T>, value: T) -> Result<(), ParseErrorKind> {

@@ -1,6 +1,6 @@
 //! Via (RFC 3261 §20.42, §18.2, RFC 3581): where a response goes. It never decides where: it only reads.
 
-use super::param::{Params, once, scan};
+use super::param::{Params, is_name, once, scan};
 use super::{Element, raw};
 use crate::byte::{self, TOKEN, cut};
 use crate::cursor::Cursor;
@@ -104,9 +104,9 @@ impl<'a> Element<'a> for Via<'a> {
         via.params = scan(cursor, |param, from, to| {
             let at = ((from - start) as u32, (to - start) as u32);
             let value = param.value.unwrap_or_default();
-            match param.name.len() {
-                6 if param.name.eq_ignore_ascii_case(b"branch") => once(&mut via.branch, value),
-                5 if param.name.eq_ignore_ascii_case(b"rport") => {
+            match param.name {
+                name if is_name(name, b"branch") => once(&mut via.branch, value),
+                name if is_name(name, b"rport") => {
                     via.rport_at = at;
                     let port = match param.value {
                         None => None,
@@ -114,11 +114,11 @@ impl<'a> Element<'a> for Via<'a> {
                     };
                     once(&mut via.rport, port)
                 }
-                8 if param.name.eq_ignore_ascii_case(b"received") => {
+                name if is_name(name, b"received") => {
                     via.received_at = at;
                     once(&mut via.received, value)
                 }
-                5 if param.name.eq_ignore_ascii_case(b"maddr") => once(&mut via.maddr, value),
+                name if is_name(name, b"maddr") => once(&mut via.maddr, value),
                 _ => Ok(()),
             }
         })?;
