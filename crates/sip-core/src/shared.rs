@@ -291,6 +291,11 @@ impl Sources {
     pub fn is_verified(&self, now: Instant, flow: &Flow) -> bool {
         self.verified.is_verified(now, flow)
     }
+
+    /// Not only verified by its TCP handshake: by a digest or a sealed route.
+    pub fn has_proven(&self, now: Instant, flow: &Flow) -> bool {
+        self.verified.has_proven(now, flow)
+    }
 }
 
 #[cfg(test)]

@@ -148,9 +148,12 @@ impl VerifiedFlows {
 
     /// A stream's handshake is the proof; a datagram flow must have given one.
     pub fn is_verified(&self, now: Instant, flow: &Flow) -> bool {
-        if flow.transport.is_reliable() {
-            return true;
-        }
+        flow.transport.is_reliable() || self.has_proven(now, flow)
+    }
+
+    /// As [`is_verified`](Self::is_verified), but a TCP handshake is not enough: only a digest or a sealed route is. The
+    /// shell keeps idle connections only for those.
+    pub fn has_proven(&self, now: Instant, flow: &Flow) -> bool {
         let hash = flow_hash(&self.seal, flow.remote);
         let now = Self::time(now);
         self.set(hash).iter().any(|w| {

@@ -8,7 +8,7 @@
 mod error;
 mod home;
 mod location;
-mod moment;
+pub mod moment;
 mod schema;
 mod subscriber;
 mod writer;

@@ -122,6 +122,14 @@ impl Store {
         }
     }
 
+    /// Removes all bindings of one user; returns how many there were.
+    pub async fn remove_bindings(&mut self, aor: &str) -> Result<u64, StoreError> {
+        let (user, domain) = split(aor);
+        let query = sqlx::query("DELETE FROM location WHERE username = ?1 AND domain = ?2");
+        let done = query.bind(user).bind(domain).execute(&mut self.connection).await?;
+        Ok(done.rows_affected())
+    }
+
     /// All of `writes` in one transaction, in their order.
     pub async fn write(&mut self, writes: &[&BindingWrite]) -> Result<(), StoreError> {
         let mut transaction = self.connection.begin().await?;

@@ -16,8 +16,13 @@ const GROUP_MAX: usize = 1_024;
 pub type Stored = Result<(), std::sync::Arc<str>>;
 
 enum Job<T> {
-    Bindings { writes: Vec<BindingWrite>, tag: Option<T> },
+    Bindings {
+        writes: Vec<BindingWrite>,
+        tag: Option<T>,
+    },
     Account(AccountJob),
+    /// Nothing follows.
+    Finish,
 }
 
 enum AccountJob {
@@ -55,9 +60,15 @@ impl<T> Writer<T> {
         self.jobs.try_send(Job::Bindings { writes, tag }).map_err(|refused| {
             match refused.into_inner() {
                 Job::Bindings { tag, .. } => tag,
-                Job::Account(_) => None,
+                Job::Account(_) | Job::Finish => None,
             }
         })
+    }
+
+    /// Ends the task once everything pushed before is written; what is pushed afterwards is not.
+    pub async fn finish(&self) {
+        // Closed already: it has ended.
+        let _ = self.jobs.send(Job::Finish).await;
     }
 
     /// Changes that wait now.
@@ -94,18 +105,20 @@ impl<T> Writer<T> {
 }
 
 impl<T> WriterTask<T> {
-    /// Until every [`Writer`] is gone; what they left is written first. `committed` hears of each group.
+    /// Until every [`Writer`] is gone, or one says [`finish`](Writer::finish); what they left is written first.
+    /// `committed` hears of each group.
     pub async fn run(
         mut self,
         mut committed: impl FnMut(&mut Vec<(T, Stored)>),
     ) -> Result<(), StoreError> {
         let (mut jobs, mut done) = (Vec::with_capacity(GROUP_MAX), Vec::new());
-        while self.jobs.recv_many(&mut jobs, GROUP_MAX).await > 0 {
+        let mut finished = false;
+        while !finished && self.jobs.recv_many(&mut jobs, GROUP_MAX).await > 0 {
             let writes: Vec<&BindingWrite> = jobs
                 .iter()
                 .flat_map(|job| match job {
                     Job::Bindings { writes, .. } => writes.as_slice(),
-                    Job::Account(_) => &[],
+                    Job::Account(_) | Job::Finish => &[],
                 })
                 .collect();
             let stored: Stored = if writes.is_empty() {
@@ -118,6 +131,7 @@ impl<T> WriterTask<T> {
                     Job::Bindings { tag: Some(tag), .. } => done.push((tag, stored.clone())),
                     Job::Bindings { tag: None, .. } => {}
                     Job::Account(job) => self.store.account(job).await,
+                    Job::Finish => finished = true,
                 }
             }
             committed(&mut done);

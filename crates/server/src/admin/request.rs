@@ -1,0 +1,145 @@
+//! What can be asked, and what a user's name may be: the same rules whether the server runs or not.
+
+use serde_json::{Value, json};
+
+/// Widths of the `subscriber` table.
+const USER_MAX: usize = 64;
+/// RFC 7616 sets no bound; a longer one is a mistake or an attack.
+const PASSWORD_MAX: usize = 256;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    Status,
+    /// Every binding, or one user's.
+    Bindings {
+        aor: Option<String>,
+    },
+    Users,
+    UserAdd {
+        name: String,
+        password: String,
+    },
+    UserPassword {
+        name: String,
+        password: String,
+    },
+    UserRemove {
+        name: String,
+    },
+}
+
+impl Request {
+    pub fn to_json(&self) -> Value {
+        match self {
+            Request::Status => json!({"v": 1, "ask": "status"}),
+            Request::Bindings { aor } => json!({"v": 1, "ask": "bindings", "aor": aor}),
+            Request::Users => json!({"v": 1, "ask": "users"}),
+            Request::UserAdd { name, password } => {
+                json!({"v": 1, "ask": "user-add", "name": name, "password": password})
+            }
+            Request::UserPassword { name, password } => {
+                json!({"v": 1, "ask": "user-password", "name": name, "password": password})
+            }
+            Request::UserRemove { name } => json!({"v": 1, "ask": "user-remove", "name": name}),
+        }
+    }
+
+    /// `None` for what is no request; the caller answers that it did not understand.
+    pub fn from_json(value: &Value) -> Option<Self> {
+        let text = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
+        Some(match value.get("ask")?.as_str()? {
+            "status" => Request::Status,
+            "bindings" => Request::Bindings { aor: text("aor") },
+            "users" => Request::Users,
+            "user-add" => Request::UserAdd { name: text("name")?, password: text("password")? },
+            "user-password" => {
+                Request::UserPassword { name: text("name")?, password: text("password")? }
+            }
+            "user-remove" => Request::UserRemove { name: text("name")? },
+            _ => return None,
+        })
+    }
+}
+
+/// A user and one of our domains.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Name {
+    pub user: String,
+    pub domain: String,
+}
+
+impl Name {
+    /// `alice`, which is of the first domain, or `alice@example.com`. `served` are the canonical names, `canonical` finds
+    /// the one another spelling stands for.
+    pub fn read(
+        text: &str,
+        served: &[Box<str>],
+        canonical: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, String> {
+        let text = text.strip_prefix("sip:").unwrap_or(text);
+        let (user, domain) = match text.rsplit_once('@') {
+            Some((user, domain)) => {
+                let found = canonical(domain).ok_or_else(|| {
+                    format!(
+                        "{domain} is not a domain of this server; it serves {}",
+                        served.join(", ")
+                    )
+                })?;
+                (user, found)
+            }
+            None => (text, served.first().map(ToString::to_string).unwrap_or_default()),
+        };
+        if user.is_empty() || user.len() > USER_MAX {
+            return Err(format!("a user name has 1 to {USER_MAX} bytes"));
+        }
+        // What a phone would have to escape, or a digest would read differently, is refused here and not at 3 a.m.
+        let odd = |c: char| c.is_control() || c.is_whitespace() || "@:;?\"\\<>%".contains(c);
+        if let Some(c) = user.chars().find(|c| odd(*c)) {
+            return Err(format!("a user name cannot contain {c:?}"));
+        }
+        Ok(Self { user: user.to_owned(), domain })
+    }
+
+    pub fn aor(&self) -> String {
+        format!("{}@{}", self.user, self.domain)
+    }
+}
+
+pub fn check_password(password: &str) -> Result<(), String> {
+    if password.is_empty() {
+        return Err("the password is empty".to_owned());
+    }
+    if password.len() > PASSWORD_MAX || password.chars().any(char::is_control) {
+        return Err(format!("a password has up to {PASSWORD_MAX} bytes and no control characters"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        let served: Vec<Box<str>> = vec!["example.com".into(), "example.net".into()];
+        let read = |text: &str| {
+            Name::read(text, &served, |d| {
+                served.iter().find(|s| s.eq_ignore_ascii_case(d)).map(ToString::to_string)
+            })
+        };
+        assert_eq!(read("alice").map(|n| n.aor()).as_deref(), Ok("alice@example.com"));
+        assert_eq!(read("sip:bob@EXAMPLE.net").map(|n| n.aor()).as_deref(), Ok("bob@example.net"));
+        for bad in ["", "a b", "a@b", "a:b", "@example.com", "a%40@example.com", "x@example.org"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn requests_survive_the_wire() {
+        let add = Request::UserAdd { name: "alice".into(), password: "p\"w".into() };
+        for request in [Request::Status, Request::Users, Request::Bindings { aor: None }, add] {
+            assert_eq!(Request::from_json(&request.to_json()), Some(request));
+        }
+        assert_eq!(Request::from_json(&json!({"ask": "dance"})), None);
+    }
+}

@@ -1,0 +1,252 @@
+//! The command line: one file per subcommand, one table of exit codes, one style of saying what went wrong. Results go to
+//! standard output, everything else to standard error.
+
+mod check;
+mod load;
+mod options;
+mod password;
+mod regs;
+mod run;
+mod status;
+mod user;
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use crate::config::{self, Flags, Loaded};
+
+/// The exit codes; `ringway help exit-codes` prints them.
+pub mod exit {
+    pub const YES: u8 = 0;
+    pub const NO: u8 = 1;
+    pub const USAGE: u8 = 2;
+    pub const NO_ANSWER: u8 = 3;
+    pub const NOT_SENT: u8 = 4;
+    pub const REFUSED: u8 = 5;
+    pub const NOT_RUNNING: u8 = 6;
+    pub const NOT_STARTED: u8 = 7;
+}
+
+const EXIT_CODES: &str = "\
+Exit codes, the same for every command:
+    0  done, and the answer was yes (2xx; the configuration is valid)
+    1  done, and the answer was no (a final answer of 300 or more, mistakes in
+       the configuration, no such object)
+    2  wrong usage
+    3  no answer in time
+    4  could not send: DNS, connect, port in use
+    5  credentials refused (401, 403, 407)
+    6  the running server cannot be reached
+    7  the server will not start with this configuration
+  130  interrupted
+With --nagios: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
+";
+
+const START_PAGE: &str = "\
+ringway - SIP server and test client in one binary
+
+  ringway run                     start here; no configuration needed
+  ringway user add alice          then add users
+  ringway regs list               see which phones have registered
+  ringway options 127.0.0.1       ask a server whether it is there
+
+More: ringway help (all commands), ringway run --help
+";
+
+#[derive(Parser)]
+#[command(name = "ringway", version, about = "SIP server and test client in one binary")]
+#[command(disable_help_subcommand = true, max_term_width = 80)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(clap::Args)]
+pub struct Global {
+    /// Configuration file [default: $RINGWAY_CONFIG, ./ringway.toml,
+    /// /etc/ringway/ringway.toml, or none].
+    #[arg(short, long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The running server's admin socket [default: the configuration's].
+    #[arg(long, global = true, value_name = "SOCKET")]
+    admin: Option<PathBuf>,
+    /// Colors: auto, always, never.
+    #[arg(long, global = true, value_enum, default_value = "auto", hide_possible_values = true)]
+    color: Color,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start the server; no configuration needed.
+    Run(run::Args),
+    /// Check a configuration: every mistake at once, with its place.
+    Check(check::Args),
+    /// One screen about the running server.
+    Status(status::Args),
+    /// Accounts: add, list, show, passwd, rm.
+    User(user::Args),
+    /// Registered devices.
+    Regs(regs::Args),
+    /// Ask a server whether it is there (SIP OPTIONS).
+    Options(options::Args),
+    /// Generate load and measure what the server does with it.
+    Load(load::Args),
+    /// This page, a command's page, or `exit-codes`.
+    Help {
+        /// A command, or `exit-codes`.
+        topic: Vec<String>,
+    },
+}
+
+pub fn main() -> u8 {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { exit::USAGE } else { exit::YES };
+        }
+    };
+    let global = &cli.global;
+    match cli.command {
+        None => print(START_PAGE),
+        Some(Command::Run(args)) => run::execute(global, &args),
+        Some(Command::Check(args)) => check::execute(global, &args),
+        Some(Command::Status(args)) => status::execute(global, &args),
+        Some(Command::User(args)) => user::execute(global, &args),
+        Some(Command::Regs(args)) => regs::execute(global, &args),
+        Some(Command::Options(args)) => options::execute(&args),
+        Some(Command::Load(args)) => load::execute(&args),
+        Some(Command::Help { topic }) => help(&topic),
+    }
+}
+
+fn help(topic: &[String]) -> u8 {
+    let mut command = Cli::command();
+    command.build();
+    let mut at = &mut command;
+    for word in topic {
+        if word == "exit-codes" {
+            return print(EXIT_CODES);
+        }
+        if at.find_subcommand(word).is_none() {
+            return fail(exit::USAGE, &format!("no help for `{word}`; try `ringway help`"));
+        }
+        if let Some(next) = at.find_subcommand_mut(word) {
+            at = next;
+        } else {
+            return exit::USAGE;
+        }
+    }
+    let page = at.render_long_help().to_string();
+    print(&page)
+}
+
+/// To standard output; a reader that went away is no error.
+pub fn print(text: &str) -> u8 {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    exit::YES
+}
+
+/// What went wrong, to standard error.
+pub fn fail(code: u8, sentence: &str) -> u8 {
+    let _ = writeln!(std::io::stderr(), "ringway: {sentence}");
+    code
+}
+
+impl Global {
+    fn color(&self) -> bool {
+        match self.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => {
+                std::env::var_os("NO_COLOR").is_none() && std::io::stderr().is_terminal()
+            }
+        }
+    }
+
+    /// The configuration, with what the flags say instead.
+    fn load(&self, mut flags: Flags) -> Loaded {
+        flags.admin = flags.admin.or_else(|| self.admin.clone());
+        config::load(self.config.as_deref(), &flags)
+    }
+
+    /// The configuration of a command that only needs to find the server or its store: mistakes elsewhere do not stop it
+    /// unless it could not be read at all.
+    fn find(&self) -> Result<config::Settings, u8> {
+        let loaded = self.load(Flags::default());
+        if loaded.findings.mistakes.iter().any(|m| m.code == "unreadable" || m.code == "syntax") {
+            let _ = write!(std::io::stderr(), "{}", loaded.findings.human(self.color()));
+            return Err(exit::USAGE);
+        }
+        Ok(loaded.settings)
+    }
+}
+
+/// Rows as a table with a header on a terminal, tab-separated without one in a pipe.
+pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+    let mut text = String::new();
+    if !std::io::stdout().is_terminal() {
+        for row in rows {
+            text.push_str(&row.join("\t"));
+            text.push('\n');
+        }
+        return text;
+    }
+    let widths: Vec<usize> = header
+        .iter()
+        .enumerate()
+        .map(|(i, name)| {
+            let cells = rows.iter().filter_map(|row| row.get(i)).map(|cell| cell.chars().count());
+            cells.chain([name.len()]).max().unwrap_or(0)
+        })
+        .collect();
+    let mut line = |cells: &mut dyn Iterator<Item = &str>| {
+        let padded: Vec<String> =
+            cells.zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        text.push_str(padded.join("  ").trim_end());
+        text.push('\n');
+    };
+    line(&mut header.iter().copied());
+    for row in rows {
+        line(&mut row.iter().map(String::as_str));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent_and_fits_a_terminal() {
+        Cli::command().debug_assert();
+        for command in Cli::command().get_subcommands_mut() {
+            let page = command.render_long_help().to_string();
+            for line in page.lines() {
+                assert!(line.chars().count() <= 80, "{}: {line}", command.get_name());
+            }
+        }
+    }
+
+    #[test]
+    fn pages_name_real_commands() {
+        let names: Vec<String> =
+            Cli::command().get_subcommands().map(|c| c.get_name().to_owned()).collect();
+        for line in START_PAGE.lines().filter(|line| line.starts_with("  ringway ")) {
+            let name = line.split_whitespace().nth(1).expect("a command");
+            assert!(names.iter().any(|n| n == name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! `ringway user`: accounts. While the server runs it is asked to make the change; while it does not, the change is made in
+//! the store. No password is ever an argument, kept, or logged.
+
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use store::{Directory, Home, Store, StoreError, Subscriber};
+
+use super::{Global, exit, fail, password, print, table};
+use crate::address;
+use crate::admin::client::{self, ClientError, Reply};
+use crate::admin::request::{Name, Request, check_password};
+use crate::admin::server::user_item;
+use crate::config::{DomainChoice, Settings};
+use crate::start;
+
+/// Accounts: add, list, show, passwd, rm.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Add an account; without a password, one is made and shown once.
+    #[command(after_help = "Examples:\n  \
+        ringway user add alice\n  \
+        ringway user add bob@sip.example.com --generate\n  \
+        ringway user add carol --password-stdin < secret")]
+    Add {
+        /// alice, or alice@sip.example.com.
+        name: String,
+        #[command(flatten)]
+        secret: Secret,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// All accounts.
+    List {
+        /// One JSON object per account, one per line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// One account and its devices.
+    Show {
+        /// alice, or alice@sip.example.com.
+        name: String,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Change a password.
+    Passwd {
+        /// alice, or alice@sip.example.com.
+        name: String,
+        #[command(flatten)]
+        secret: Secret,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove an account and what its phones have registered.
+    Rm {
+        /// alice, or alice@sip.example.com.
+        name: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+#[group(multiple = false)]
+struct Secret {
+    /// Make a password and show it once.
+    #[arg(long)]
+    generate: bool,
+    /// Take the first line of standard input.
+    #[arg(long)]
+    password_stdin: bool,
+    /// Take the first line of a file.
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// Take an environment variable.
+    #[arg(long, value_name = "NAME")]
+    password_env: Option<String>,
+}
+
+/// Exit code and sentence.
+type Refusal = (u8, String);
+
+pub fn execute(global: &Global, args: &Args) -> u8 {
+    let settings = match global.find() {
+        Ok(settings) => settings,
+        Err(code) => return code,
+    };
+    match run(&settings, &args.command) {
+        Ok(()) => exit::YES,
+        Err((code, sentence)) => fail(code, &sentence),
+    }
+}
+
+fn run(settings: &Settings, command: &Command) -> Result<(), Refusal> {
+    match command {
+        Command::Add { name, secret, json } => {
+            let (password, made) = secret.password(name)?;
+            let request = Request::UserAdd { name: name.clone(), password: password.clone() };
+            let last = ask(settings, &request)?.last;
+            show_change(settings, &last, made.then_some(&password), *json, "added");
+        }
+        Command::Passwd { name, secret, json } => {
+            let (password, made) = secret.password(name)?;
+            let request = Request::UserPassword { name: name.clone(), password: password.clone() };
+            let last = ask(settings, &request)?.last;
+            show_change(settings, &last, made.then_some(&password), *json, "password changed");
+        }
+        Command::Rm { name } => {
+            let last = ask(settings, &Request::UserRemove { name: name.clone() })?.last;
+            let devices = last.get("bindings").and_then(Value::as_u64).unwrap_or(0);
+            print(&format!(
+                "{}   removed, with {devices} registered devices\n",
+                text(&last, "aor")
+            ));
+        }
+        Command::List { json } => list(&ask(settings, &Request::Users)?.items, *json),
+        Command::Show { name, json } => show(settings, name, *json)?,
+    }
+    Ok(())
+}
+
+fn text(value: &Value, key: &str) -> String {
+    value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+fn show_change(settings: &Settings, last: &Value, made: Option<&String>, json: bool, what: &str) {
+    let (aor, user, domain) = (text(last, "aor"), text(last, "user"), text(last, "domain"));
+    if json {
+        print(&format!("{}\n", json!({"v": 1, "aor": aor, "password": made})));
+        return;
+    }
+    let mut page = match made {
+        Some(password) => format!("{aor}   password  {password}   (shown once)\n"),
+        None => format!("{aor}   {what}\n"),
+    };
+    if what == "added" {
+        let transports: Vec<&str> =
+            settings.listen.iter().map(|listen| listen.transport.uri_token()).collect();
+        let transport = if transports.contains(&"udp") { "udp" } else { "tcp" };
+        page.push_str(&format!(
+            "phone settings: server {domain}, user {user}, transport {transport}\n"
+        ));
+    }
+    print(&page);
+}
+
+fn list(items: &[Value], json: bool) {
+    if json {
+        print(&items.iter().map(|item| format!("{item}\n")).collect::<String>());
+        return;
+    }
+    let rows: Vec<Vec<String>> = items.iter().map(row).collect();
+    print(&table(&["USER", "DIGESTS", "DEVICES"], &rows));
+}
+
+fn row(item: &Value) -> Vec<String> {
+    let algorithms: Vec<&str> = item
+        .get("algorithms")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    let devices = item.get("devices").and_then(Value::as_u64);
+    // Only the running server knows them.
+    let devices = devices.map_or_else(|| "-".to_owned(), |n| n.to_string());
+    vec![text(item, "aor"), algorithms.join(","), devices]
+}
+
+fn show(settings: &Settings, name: &str, json: bool) -> Result<(), Refusal> {
+    let items = ask(settings, &Request::Users)?.items;
+    let bare = name.strip_prefix("sip:").unwrap_or(name);
+    let named = |item: &&Value| {
+        if bare.contains('@') {
+            text(item, "aor").eq_ignore_ascii_case(bare)
+        } else {
+            text(item, "user") == bare
+        }
+    };
+    let found: Vec<&Value> = items.iter().filter(named).collect();
+    if found.is_empty() {
+        return Err((exit::NO, format!("there is no user {bare}; see ringway user list")));
+    }
+    for item in found {
+        if json {
+            print(&format!("{item}\n"));
+            continue;
+        }
+        let cells = row(item);
+        let [aor, algorithms, devices] = cells.as_slice() else { continue };
+        print(&format!(
+            "{aor}\n  digests  {algorithms}\n  devices  {devices}\n  phone    server {}, user {}\n",
+            text(item, "domain"),
+            text(item, "user")
+        ));
+    }
+    Ok(())
+}
+
+/// Asks the running server; if there is none, the store itself.
+fn ask(settings: &Settings, request: &Request) -> Result<Reply, Refusal> {
+    let not_running = match client::ask(settings.admin.as_deref(), request) {
+        Ok(reply) => return Ok(reply),
+        Err(ClientError::Refused { message, .. }) => return Err((exit::NO, message)),
+        Err(error @ ClientError::Broken { .. }) => {
+            return Err((exit::NOT_RUNNING, error.to_string()));
+        }
+        Err(error) => error,
+    };
+    let Home::Directory(path) = &settings.store else {
+        return Err((exit::NOT_RUNNING, not_running.to_string()));
+    };
+    let directory = Directory::lock(path).map_err(|error| match error {
+        StoreError::InUse { .. } => {
+            // It holds the store and does not answer: it starts, ends, or has its socket elsewhere.
+            (exit::NOT_RUNNING, format!("{error}, but {not_running}"))
+        }
+        error => (exit::NO, error.to_string()),
+    })?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| (exit::NO, error.to_string()))?;
+    runtime.block_on(async {
+        let failed = |error: StoreError| (exit::NO, error.to_string());
+        let mut store = Store::open(Some(directory)).await.map_err(failed)?;
+        let reply = offline(settings, &mut store, request).await;
+        store.close().await.map_err(failed)?;
+        reply
+    })
+}
+
+async fn offline(
+    settings: &Settings,
+    store: &mut Store,
+    request: &Request,
+) -> Result<Reply, Refusal> {
+    let failed = |error: StoreError| (exit::NO, error.to_string());
+    let served = served(settings, store).await.map_err(failed)?;
+    let canonical =
+        |host: &str| served.iter().find(|s| s.eq_ignore_ascii_case(host)).map(ToString::to_string);
+    let name = |text: &str| Name::read(text, &served, canonical).map_err(|why| (exit::NO, why));
+    let unknown = |name: &Name| (exit::NO, format!("there is no user {}", name.aor()));
+    let (mut items, mut last) = (Vec::new(), json!({"ok": true}));
+    let mut named = |name: &Name| {
+        last = json!({"ok": true, "aor": name.aor(), "user": name.user, "domain": name.domain});
+    };
+    match request {
+        Request::Users => {
+            let subscribers = store.subscribers().await.map_err(failed)?;
+            items = subscribers.iter().map(|subscriber| user_item(subscriber, None)).collect();
+        }
+        Request::UserAdd { name: text, password } => {
+            let name = name(text)?;
+            check_password(password).map_err(|why| (exit::NO, why))?;
+            let subscriber = Subscriber::with_password(&name.user, &name.domain, password);
+            if !store.add_subscriber(&subscriber).await.map_err(failed)? {
+                return Err((exit::NO, format!("there is already a user {}", name.aor())));
+            }
+            named(&name);
+        }
+        Request::UserPassword { name: text, password } => {
+            let name = name(text)?;
+            check_password(password).map_err(|why| (exit::NO, why))?;
+            let subscriber = Subscriber::with_password(&name.user, &name.domain, password);
+            if !store.change_subscriber(&subscriber).await.map_err(failed)? {
+                return Err(unknown(&name));
+            }
+            named(&name);
+        }
+        Request::UserRemove { name: text } => {
+            let name = name(text)?;
+            if !store.remove_subscriber(&name.user, &name.domain).await.map_err(failed)? {
+                return Err(unknown(&name));
+            }
+            let bindings = store.remove_bindings(&name.aor()).await.map_err(failed)?;
+            last = json!({"ok": true, "aor": name.aor(), "bindings": bindings});
+        }
+        Request::Status | Request::Bindings { .. } => {}
+    }
+    Ok(Reply { items, last })
+}
+
+/// The domains as the server would serve them.
+async fn served(settings: &Settings, store: &mut Store) -> Result<Vec<Box<str>>, StoreError> {
+    Ok(match &settings.domains {
+        DomainChoice::Named(names) => names.iter().map(|name| name.as_str().into()).collect(),
+        DomainChoice::Auto => {
+            let own = address::own();
+            let listened = settings.listen.iter().flat_map(|l| address::expand(l.address, &own));
+            let listened: Vec<_> = listened.map(|address| address.ip()).collect();
+            vec![start::auto_domain(store, &listened).await?.into()]
+        }
+    })
+}
+
+impl Secret {
+    /// The password, and whether it was made here and must be shown.
+    fn password(&self, name: &str) -> Result<(String, bool), Refusal> {
+        let wrong = |sentence: String| (exit::USAGE, sentence);
+        let given = if self.password_stdin {
+            first_line(std::io::stdin().lock())
+                .map_err(|e| wrong(format!("standard input: {e}")))?
+        } else if let Some(path) = &self.password_file {
+            let file = std::fs::File::open(path);
+            let line = file.and_then(|file| first_line(std::io::BufReader::new(file)));
+            line.map_err(|error| wrong(format!("{}: {error}", path.display())))?
+        } else if let Some(variable) = &self.password_env {
+            std::env::var(variable).map_err(|_| wrong(format!("${variable} is not set")))?
+        } else if !self.generate && std::io::stdin().is_terminal() {
+            prompt(name).map_err(|error| wrong(format!("the terminal: {error}")))?
+        } else {
+            String::new()
+        };
+        let asked =
+            self.password_stdin || self.password_file.is_some() || self.password_env.is_some();
+        if given.is_empty() && !asked {
+            let made = password::make()
+                .map_err(|error| (exit::NO, format!("no random bytes: {error}")))?;
+            return Ok((made, true));
+        }
+        check_password(&given).map_err(wrong)?;
+        Ok((given, false))
+    }
+}
+
+fn first_line(input: impl std::io::BufRead) -> std::io::Result<String> {
+    let mut line = String::new();
+    input.take(4_096).read_line(&mut line)?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+/// Asks without showing what is typed.
+fn prompt(name: &str) -> std::io::Result<String> {
+    use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
+    let stdin = std::io::stdin();
+    let before = tcgetattr(&stdin)?;
+    let mut silent = before.clone();
+    silent.local_flags.remove(LocalFlags::ECHO);
+    eprint!("password for {name} [enter = make one]: ");
+    std::io::stderr().flush()?;
+    tcsetattr(&stdin, SetArg::TCSANOW, &silent)?;
+    let line = first_line(stdin.lock());
+    tcsetattr(&stdin, SetArg::TCSANOW, &before)?;
+    eprintln!();
+    line
+}

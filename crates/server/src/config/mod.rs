@@ -1,0 +1,57 @@
+//! The configuration: which file, what it says (`file.rs`), what that means (`meaning.rs`), and what is wrong with it
+//! (`mistake.rs`). The same road for `run`, `check` and every command that must find the server.
+
+pub mod duration;
+pub mod file;
+pub mod meaning;
+pub mod mistake;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+pub use meaning::{DomainChoice, Flags, Listen, LogFormat, LogLevel, Settings};
+pub use mistake::{Findings, Mistake};
+
+use file::Written;
+
+/// A configuration that was read, with whatever is wrong with it.
+pub struct Loaded {
+    /// Meaningless while `findings` has errors.
+    pub settings: Settings,
+    pub findings: Findings,
+    /// None: no file, only defaults and flags.
+    pub path: Option<PathBuf>,
+}
+
+/// The file in force: `-c`, `$RINGWAY_CONFIG`, `./ringway.toml`, `/etc/ringway/ringway.toml`.
+fn search(named: Option<&Path>) -> Option<PathBuf> {
+    if let Some(path) = named {
+        return Some(path.to_owned());
+    }
+    if let Some(path) = std::env::var_os("RINGWAY_CONFIG").filter(|path| !path.is_empty()) {
+        return Some(path.into());
+    }
+    let usual = ["ringway.toml", "/etc/ringway/ringway.toml"].map(PathBuf::from);
+    usual.into_iter().find(|path| path.exists())
+}
+
+pub fn load(named: Option<&Path>, flags: &Flags) -> Loaded {
+    let Some(path) = search(named) else { return read("", "", flags, None) };
+    let shown = path.display().to_string();
+    match std::fs::read_to_string(&path) {
+        Ok(source) => read(&shown, &source, flags, Some(path)),
+        Err(error) => {
+            let mut loaded = read(&shown, "", flags, Some(path));
+            let message = format!("cannot read {shown}: {error}");
+            loaded.findings.mistakes.insert(0, Mistake::error("unreadable", message));
+            loaded
+        }
+    }
+}
+
+fn read(shown: &str, source: &str, flags: &Flags, path: Option<PathBuf>) -> Loaded {
+    let mut written = Written::parse(source);
+    let settings = Settings::read(&mut written, flags);
+    Loaded { settings, findings: written.findings(shown, source), path }
+}

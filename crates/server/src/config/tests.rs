@@ -1,0 +1,164 @@
+//! Whole files: what is understood, and that every mistake is found in one run with its place.
+
+use std::time::Duration;
+
+use super::*;
+
+fn of(source: &str) -> Loaded {
+    read("ringway.toml", source, &Flags::default(), None)
+}
+
+fn codes(source: &str) -> Vec<&'static str> {
+    of(source).findings.mistakes.iter().map(|m| m.code).collect()
+}
+
+#[test]
+fn nothing_written_is_a_whole_configuration() {
+    let loaded = of("");
+    assert!(loaded.findings.mistakes.is_empty());
+    let settings = loaded.settings;
+    assert_eq!(settings.listen.len(), 4);
+    assert_eq!(settings.domains, DomainChoice::Auto);
+    assert!(settings.auth.enabled && !settings.allow_inbound);
+    assert_eq!(settings.admin.as_deref(), Some(Path::new("ringway-data/admin.sock")));
+    assert_eq!(settings.trusted.len(), 2);
+}
+
+#[test]
+fn everything_written_is_understood() {
+    let loaded = of(r#"
+[sip]
+listen = ["udp://192.0.2.10:5060", "tcp://[2001:db8::1]"]
+domains = ["Example.COM", "example.net"]
+allow_inbound = true
+workers = 3
+nap = "500us"
+drain_timeout = "5s"
+[registrar]
+expires = { min = "10s", max = "10m", default = "5m" }
+contacts_per_user = 3
+[auth]
+algorithms = ["MD5", "SHA-256"]
+nonce_lifetime = "1m"
+[limits]
+trusted = ["10.0.0.0/8", "192.0.2.7"]
+connections = 500
+[store]
+url = "memory:"
+[admin]
+socket = "/run/ringway.sock"
+[log]
+level = "debug"
+format = "json"
+"#);
+    assert_eq!(loaded.findings.human(false), "");
+    let s = loaded.settings;
+    assert_eq!(s.listen[1].address, "[2001:db8::1]:5060".parse().unwrap());
+    assert_eq!(s.domains, DomainChoice::Named(vec!["example.com".into(), "example.net".into()]));
+    assert_eq!((s.workers, s.connections_max), (3, 500));
+    assert_eq!((s.nap, s.drain_timeout), (Duration::from_micros(500), Duration::from_secs(5)));
+    assert_eq!(s.registrar.expires_default, Duration::from_secs(300));
+    assert_eq!(s.auth.algorithms[0], sip_core::config::Algorithm::Sha256);
+    assert_eq!(s.trusted[1].prefix, 32);
+    assert_eq!(s.store, store::Home::Memory);
+    assert_eq!((s.log_level, s.log_format), (LogLevel::Debug, LogFormat::Json));
+}
+
+#[test]
+fn all_mistakes_at_once() {
+    let found = codes(
+        r#"
+[sip]
+listn = ["udp://0.0.0.0:5060"]
+listen = ["udp://0.0.0.0:5060", "udp://0.0.0.0:5060", "tls://0.0.0.0:5061", "udb://1.2.3.4", "udp://nowhere:5060", 7]
+domains = ["sip:example.com", "a b", "x.example:5060"]
+workers = "many"
+nap = "1s"
+[registrar]
+expires = { min = "2h", max = "1h", defualt = "1h" }
+contacts_per_user = 0
+[auth]
+enabled = "yes"
+algorithms = ["SHA-512", "MD5", "MD5"]
+[limits]
+trusted = ["10.0.0.0/99", "0.0.0.0/0"]
+[store]
+url = "postgres://db/ringway"
+[log]
+level = "verbose"
+[gateway]
+name = "x"
+"#,
+    );
+    let wanted = [
+        "unknown-key",
+        "twice",
+        "unsupported-transport",
+        "unknown-transport",
+        "bad-address",
+        "wrong-type",
+        "bad-domain",
+        "bad-domain",
+        "bad-domain",
+        "bad-number",
+        "out-of-range",
+        "contradiction",
+        "unknown-key",
+        "out-of-range",
+        "wrong-type",
+        "md5-only",
+        "unknown-algorithm",
+        "twice",
+        "bad-network",
+        "trust-all",
+        "bad-store",
+        "unknown-word",
+        "unknown-section",
+    ];
+    assert_eq!(found, wanted);
+}
+
+#[test]
+fn shown_with_its_line_and_a_suggestion() {
+    let findings =
+        of("[sip]\ndomains = [\"example.com\"]\nlistn = [\"udp://0.0.0.0:5060\"]\n").findings;
+    let text = findings.human(false);
+    assert!(text.contains("error[unknown-key]: `listn` is not a setting of [sip]"), "{text}");
+    assert!(text.contains("--> ringway.toml:3:1"), "{text}");
+    assert!(text.contains("^^^^^ did you mean `listen`?"), "{text}");
+    let json: serde_json::Value = serde_json::from_str(&findings.json()).expect("one object");
+    assert_eq!((json["line"].as_u64(), json["column"].as_u64()), (Some(3), Some(1)));
+    assert_eq!(findings.summary(), "1 error");
+}
+
+#[test]
+fn broken_syntax_is_placed_and_does_not_hide_the_rest() {
+    let findings = of("[sip\nlisten = [\"udp://0.0.0.0\"\n[auth]\nenabled = maybe\n").findings;
+    assert!(findings.errors() >= 2, "{}", findings.human(false));
+    assert!(findings.mistakes.iter().all(|m| m.span.is_some()));
+}
+
+#[test]
+fn no_input_breaks_the_reader() {
+    let whole =
+        "[sip]\nlisten = [\"udp://0.0.0.0:5060\"] # é\n[registrar]\nexpires = { min = \"60s\" }\n";
+    for end in 0..=whole.len() {
+        if let Some(part) = whole.get(..end) {
+            let _ = of(part).findings.human(false);
+        }
+    }
+}
+
+#[test]
+fn flags_win() {
+    let flags = Flags {
+        listen: vec!["udp://127.0.0.1:0".into()],
+        domains: vec!["flag.example".into()],
+        store: Some("memory:".into()),
+        ..Flags::default()
+    };
+    let loaded = read("x", "[sip]\ndomains = [\"file.example\"]\n", &flags, None);
+    assert_eq!(loaded.settings.domains, DomainChoice::Named(vec!["flag.example".into()]));
+    assert_eq!(loaded.settings.listen.len(), 1);
+    assert_eq!(loaded.settings.admin, None);
+}

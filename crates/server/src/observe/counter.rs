@@ -1,0 +1,60 @@
+//! The counters, one per thing that can be asked for. Relaxed atomics: each is right by itself, not with its neighbours.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        #[derive(Debug, Default)]
+        pub struct Counters { $($(#[$doc])* pub $name: Counter,)* }
+
+        impl Counters {
+            /// Name and value of each, in this order.
+            pub fn all(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name.value()),)*]
+            }
+        }
+    };
+}
+
+counters! {
+    messages_received,
+    messages_sent,
+    /// Datagrams the kernel could not take.
+    sends_failed,
+    malformed,
+    rejected,
+    auth_failed,
+    bindings_added,
+    bindings_refreshed,
+    bindings_removed,
+    calls_answered,
+    calls_refused,
+    calls_ended,
+    transaction_timeouts,
+    limits_hit,
+    store_failed,
+    /// Messages that made us panic.
+    panics,
+    connections_accepted,
+    connections_opened,
+    connections_refused,
+    /// Closed for being slow, idle, or in the way of others.
+    connections_dropped,
+}
+
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    pub fn one(&self) {
+        self.add(1);
+    }
+
+    pub fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}

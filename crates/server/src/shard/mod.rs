@@ -1,0 +1,203 @@
+//! The shell around the nodes. Any thread may handle any input: it locks the node that owns the call, handles in place,
+//! unlocks, and sends afterwards. Nothing is handed to another thread, and no lock is held over a system call
+//! (docs/adr/0002-locked-nodes.md has the measurements).
+//!
+//! `Shell` is what all threads share, `turn.rs` what each has for itself, `worker.rs` the threads.
+
+pub mod crash;
+pub mod turn;
+pub mod worker;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use sip_core::config::Config;
+use sip_core::input::{Command, Input};
+use sip_core::node::{Node, Sizes};
+use sip_core::output::{AskId, Outbox};
+use sip_core::shared::Shared;
+use sip_core::time::Instant;
+use store::Writer;
+use tokio::sync::{Notify, mpsc};
+
+use crate::clock::Clock;
+use crate::observe::Observer;
+use crate::stream::{Connection, Streams};
+use crash::CrashFolder;
+
+/// Nodes per worker: enough that two workers seldom want the same one.
+pub const NODES_PER_WORKER: usize = 16;
+
+/// A node that panicked so often is made anew: its tables cannot be trusted any more.
+const PANICS_MAX: u32 = 8;
+
+/// Which node asked the store what.
+pub type Asker = (u16, AskId);
+
+pub struct Shell {
+    pub clock: Clock,
+    pub config: Arc<Config>,
+    pub shared: Arc<Shared>,
+    pub observer: Observer,
+    pub streams: Streams,
+    /// None when nothing is to be kept (`memory:`).
+    pub writer: Option<Writer<Asker>>,
+    pub links: Vec<WorkerLink>,
+    pub crash: CrashFolder,
+    nodes: Box<[NodeCell]>,
+}
+
+/// How other threads reach a worker.
+pub struct WorkerLink {
+    /// When its timer task wakes next, in microseconds of `Instant`.
+    wake_at: AtomicU64,
+    timer: Notify,
+    /// Connections for it to open.
+    pub opens: mpsc::UnboundedSender<Arc<Connection>>,
+}
+
+/// A node on cache lines of its own.
+#[repr(align(128))]
+struct NodeCell {
+    node: Mutex<Node>,
+    /// `Node::next_deadline`, readable without the lock.
+    deadline: AtomicU64,
+    panics: AtomicU32,
+}
+
+/// What a shell is made of.
+pub struct Parts {
+    pub clock: Clock,
+    pub config: Arc<Config>,
+    pub shared: Arc<Shared>,
+    pub observer: Observer,
+    pub streams: Streams,
+    pub writer: Option<Writer<Asker>>,
+    pub crash: CrashFolder,
+}
+
+impl Shell {
+    /// One link per worker; what comes out of the other end of `opens` is the worker's to open.
+    pub fn new(parts: Parts, opens: Vec<mpsc::UnboundedSender<Arc<Connection>>>) -> Self {
+        let Parts { clock, config, shared, observer, streams, writer, crash } = parts;
+        let cell = |index| NodeCell {
+            node: Mutex::new(Node::new(index, Arc::clone(&config), Arc::clone(&shared))),
+            deadline: AtomicU64::new(u64::MAX),
+            panics: AtomicU32::new(0),
+        };
+        let count = u16::try_from(opens.len() * NODES_PER_WORKER).unwrap_or(u16::MAX);
+        let nodes = (0..count).map(cell).collect();
+        let link =
+            |opens| WorkerLink { wake_at: AtomicU64::new(u64::MAX), timer: Notify::new(), opens };
+        let links = opens.into_iter().map(link).collect();
+        Self { clock, config, shared, observer, streams, writer, links, crash, nodes }
+    }
+
+    pub fn node_count(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// The node that owns a message; a message without a Call-ID will be refused by whichever reads it.
+    pub fn owner(&self, message: &[u8]) -> u16 {
+        let call_id = sip_message::peek::call_id(message).unwrap_or_default();
+        let owner = sip_core::shard::owner(&self.shared.seal, call_id, self.nodes.len());
+        u16::try_from(owner).unwrap_or(0)
+    }
+
+    /// Handles one input under the owner's lock. A panic costs this input, not the node and not the thread: false then.
+    pub fn handle(&self, now: Instant, index: u16, input: Input, out: &mut Outbox) -> bool {
+        let Some(cell) = self.nodes.get(usize::from(index)) else { return true };
+        let mut node = cell.node.lock();
+        let handled = catch_unwind(AssertUnwindSafe(|| {
+            crash::test_hook(&input);
+            node.handle(now, input, out);
+        }));
+        if handled.is_err() {
+            out.clear();
+            if cell.panics.fetch_add(1, Ordering::Relaxed) + 1 >= PANICS_MAX {
+                cell.panics.store(0, Ordering::Relaxed);
+                *node = Node::new(index, Arc::clone(&self.config), Arc::clone(&self.shared));
+            }
+        }
+        let deadline = node.next_deadline().unwrap_or(Instant::FAR);
+        drop(node);
+        self.set_deadline(cell, index, deadline);
+        handled.is_ok()
+    }
+
+    /// Wakes the node's worker only if it would sleep too long: with timers pending it almost never would.
+    fn set_deadline(&self, cell: &NodeCell, index: u16, deadline: Instant) {
+        if cell.deadline.load(Ordering::Relaxed) == deadline.0 {
+            return;
+        }
+        cell.deadline.store(deadline.0, Ordering::SeqCst);
+        let Some(link) = self.links.get(usize::from(index) / NODES_PER_WORKER) else { return };
+        if deadline.0 < link.wake_at.load(Ordering::SeqCst)
+            && deadline.0 < link.wake_at.fetch_min(deadline.0, Ordering::SeqCst)
+        {
+            link.timer.notify_one();
+        }
+    }
+
+    /// The nodes whose timers a worker fires.
+    fn nodes_of(&self, worker: usize) -> std::ops::Range<usize> {
+        let first = worker * NODES_PER_WORKER;
+        first.min(self.nodes.len())..(first + NODES_PER_WORKER).min(self.nodes.len())
+    }
+
+    /// Those of a worker's nodes that are due.
+    pub fn due(&self, worker: usize, now: Instant) -> impl Iterator<Item = u16> {
+        self.nodes_of(worker).filter_map(move |index| {
+            let cell = self.nodes.get(index)?;
+            let due = cell.deadline.load(Ordering::Relaxed) <= now.0;
+            due.then(|| u16::try_from(index).ok()).flatten()
+        })
+    }
+
+    /// The worker's next deadline, not before `earliest`; remembered so that an earlier one wakes it.
+    pub fn plan_wake(&self, worker: usize, earliest: Instant) -> Instant {
+        let Some(link) = self.links.get(worker) else { return Instant::FAR };
+        // Whoever sets a deadline from here on sees this and wakes us; whoever did before is seen below.
+        link.wake_at.store(u64::MAX, Ordering::SeqCst);
+        let cells = self.nodes.get(self.nodes_of(worker)).unwrap_or_default();
+        let next = cells.iter().map(|cell| cell.deadline.load(Ordering::SeqCst)).min();
+        let at = Instant(next.unwrap_or(u64::MAX)).max(earliest);
+        if at < Instant::FAR {
+            link.wake_at.fetch_min(at.0, Ordering::SeqCst);
+        }
+        at
+    }
+
+    pub async fn timer_changed(&self, worker: usize) {
+        match self.links.get(worker) {
+            Some(link) => link.timer.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// No new calls from now on.
+    pub fn drain(&self) {
+        let mut out = Outbox::default();
+        for index in 0..self.nodes.len() {
+            if let Ok(index) = u16::try_from(index) {
+                self.handle(self.clock.now(), index, Input::Command(Command::Drain), &mut out);
+            }
+        }
+    }
+
+    /// The sizes of all nodes together.
+    pub fn sizes(&self) -> Sizes {
+        let sizes = self.nodes.iter().map(|cell| cell.node.lock().sizes());
+        sizes.fold(Sizes::default(), |sum, one| Sizes {
+            transactions: sum.transactions + one.transactions,
+            transactions_live: sum.transactions_live + one.transactions_live,
+            timers: sum.timers + one.timers,
+            contexts: sum.contexts + one.contexts,
+            contexts_active: sum.contexts_active + one.contexts_active,
+            timers_c: sum.timers_c + one.timers_c,
+            registers_pending: sum.registers_pending + one.registers_pending,
+        })
+    }
+}

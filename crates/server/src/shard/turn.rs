@@ -1,0 +1,184 @@
+//! One thread's turn: inputs go into nodes, and what they want done is done here once the locks are free. Everything in
+//! it is reused from turn to turn. It decides nothing about a message.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sip_core::flow::{Flow, ListenerId};
+use sip_core::input::{Answer, Input};
+use sip_core::output::{Ask, ClientToken, Outbox, Question, Transmit};
+use sip_core::time::Instant;
+use udp::{AsyncSocket, Failure, Flush, Outgoing};
+
+use super::Shell;
+use crate::stream::{Connection, Refusal};
+
+/// Datagrams that may wait for a full socket; beyond it they are lost, as datagrams may be.
+const WAITING_MAX: usize = 8_192;
+
+/// Failures that beget transmits that fail: more rounds than this in one turn is a loop.
+const ROUNDS_MAX: usize = 64;
+
+/// Who must hear if this cannot be sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Tag {
+    node: u16,
+    token: Option<ClientToken>,
+}
+
+struct Udp {
+    socket: Arc<AsyncSocket>,
+    outgoing: Outgoing<Bytes, Tag>,
+}
+
+pub struct Turn {
+    shell: Arc<Shell>,
+    outbox: Outbox,
+    /// By `ListenerId`; empty places are streams.
+    udp: Vec<Option<Udp>>,
+    /// Connections with something new to write.
+    touched: Vec<Arc<Connection>>,
+    again: VecDeque<(u16, Input)>,
+    failures: Vec<Failure<Tag>>,
+    received: u64,
+    sent: u64,
+}
+
+impl Turn {
+    /// `sockets`: this thread's, by listener.
+    pub fn new(shell: Arc<Shell>, sockets: &[(ListenerId, Arc<AsyncSocket>)]) -> Self {
+        let mut udp: Vec<Option<Udp>> = Vec::new();
+        udp.resize_with(shell.config.listeners.len(), || None);
+        for (listener, socket) in sockets {
+            if let Some(place) = udp.get_mut(usize::from(listener.0)) {
+                *place = Some(Udp { socket: Arc::clone(socket), outgoing: Outgoing::new() });
+            }
+        }
+        Self {
+            shell,
+            outbox: Outbox::default(),
+            udp,
+            touched: Vec::new(),
+            again: VecDeque::new(),
+            failures: Vec::new(),
+            received: 0,
+            sent: 0,
+        }
+    }
+
+    /// A whole message, to the node that owns its call.
+    pub fn message(&mut self, now: Instant, flow: Flow, raw: &[u8]) {
+        self.received += 1;
+        let node = self.shell.owner(raw);
+        let input = Input::Message { flow, bytes: Bytes::copy_from_slice(raw) };
+        if !self.shell.handle(now, node, input, &mut self.outbox)
+            && let Some(answer) = self.shell.crash.report(&self.shell.observer, now, &flow, raw)
+        {
+            self.outbox.send(flow, answer);
+        }
+        self.carry_out(now, node);
+    }
+
+    /// Anything else.
+    pub fn input(&mut self, now: Instant, node: u16, input: Input) {
+        if !self.shell.handle(now, node, input, &mut self.outbox) {
+            self.shell.crash.note(&self.shell.observer, now);
+        }
+        self.carry_out(now, node);
+    }
+
+    /// Sorts what the node left in the outbox to where it belongs. The sending itself is `flush`'s.
+    fn carry_out(&mut self, now: Instant, node: u16) {
+        let Self { shell, outbox, udp, touched, again, sent, .. } = self;
+        for Transmit { flow, bytes, token } in outbox.transmits.drain(..) {
+            *sent += 1;
+            let tag = Tag { node, token };
+            if !flow.transport.is_reliable() {
+                match udp.get_mut(usize::from(flow.listener.0)) {
+                    Some(Some(udp)) if udp.outgoing.len() < WAITING_MAX => {
+                        udp.outgoing.push(flow.remote, bytes, tag);
+                    }
+                    _ => fail(again, tag),
+                }
+                continue;
+            }
+            match shell.streams.send(shell, &flow, bytes, tag) {
+                Ok(connection) => {
+                    if !touched.last().is_some_and(|last| Arc::ptr_eq(last, &connection)) {
+                        touched.push(connection);
+                    }
+                }
+                Err(Refusal) => fail(again, tag),
+            }
+        }
+        for Ask { id, question: Question::Store(writes) } in outbox.asks.drain(..) {
+            let pushed = match &shell.writer {
+                Some(writer) => writer.push(writes, Some((node, id))).is_ok(),
+                None => false,
+            };
+            if !pushed {
+                let answer = Answer::StoreFailed("the queue of the store is full".to_owned());
+                again.push_back((node, Input::Answer { ask: id, answer }));
+            }
+        }
+        for event in outbox.events.drain(..) {
+            shell.observer.event(now, &event);
+        }
+    }
+
+    /// Sends everything, one system call per batch. `Blocked` when a socket is full: wait for it, then flush again.
+    pub fn flush(&mut self, now: Instant) -> Flush {
+        let mut flush = Flush::Done;
+        for _ in 0..ROUNDS_MAX {
+            while let Some((node, input)) = self.again.pop_front() {
+                self.input(now, node, input);
+            }
+            flush = self.send(now);
+            if self.again.is_empty() {
+                break;
+            }
+        }
+        self.again.clear();
+        let counters = &self.shell.observer.counters;
+        counters.messages_received.add(std::mem::take(&mut self.received));
+        counters.messages_sent.add(std::mem::take(&mut self.sent));
+        flush
+    }
+
+    fn send(&mut self, now: Instant) -> Flush {
+        let Self { shell, udp, touched, again, failures, .. } = self;
+        let mut flush = Flush::Done;
+        for udp in udp.iter_mut().flatten().filter(|udp| !udp.outgoing.is_empty()) {
+            if udp.socket.flush(&mut udp.outgoing, |failure| failures.push(failure))
+                == Flush::Blocked
+            {
+                flush = Flush::Blocked;
+            }
+        }
+        for failure in failures.drain(..) {
+            shell.observer.counters.sends_failed.one();
+            shell.observer.undeliverable(now, failure.target, &failure.error);
+            fail(again, failure.tag);
+        }
+        for connection in touched.drain(..) {
+            for tag in connection.flush() {
+                fail(again, tag);
+            }
+        }
+        flush
+    }
+
+    /// Messages that will never be sent: their senders must hear.
+    pub fn failed(&mut self, tags: impl IntoIterator<Item = Tag>) {
+        for tag in tags {
+            fail(&mut self.again, tag);
+        }
+    }
+}
+
+fn fail(again: &mut VecDeque<(u16, Input)>, tag: Tag) {
+    if let Some(token) = tag.token {
+        again.push_back((tag.node, Input::SendFailed { token }));
+    }
+}

@@ -1,0 +1,261 @@
+//! From settings to a running server, in an order that loses nothing: the directory is locked, the sockets are bound (the
+//! kernel keeps what arrives from here on), the store is loaded, then the workers begin. Everything is bound or nothing.
+
+mod bind;
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use sip_core::auth::account::Ha1;
+use sip_core::config::{Config, Domains, Limits, Timers};
+use sip_core::flow::{ListenerId, Transport};
+use sip_core::seal::Seal;
+use sip_core::shared::Shared;
+use store::{Directory, Home, Store, StoreError, Subscriber, WriterTask};
+use tokio::sync::{mpsc, watch};
+use udp::{AsyncSocket, NapRule};
+
+use crate::address;
+use crate::clock::Clock;
+use crate::config::{DomainChoice, Settings};
+use crate::observe::Observer;
+use crate::observe::log::Log;
+use crate::shard::crash::CrashFolder;
+use crate::shard::worker::{self, Plan};
+use crate::shard::{Asker, Parts, Shell};
+use crate::stream::Streams;
+pub use bind::{BindError, Bound};
+
+/// Descriptors that are not connections: sockets, the database, the log, pipes.
+const DESCRIPTORS_KEPT: u64 = 64;
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("cannot start the workers: {0}")]
+    Worker(std::io::Error),
+    #[error("cannot get random bytes: {0}")]
+    Random(std::io::Error),
+}
+
+/// What was found and made at the start, for the first lines.
+#[derive(Debug)]
+pub struct Facts {
+    pub store_created: bool,
+    pub bindings: usize,
+    /// Rows of the location table that made no sense.
+    pub bindings_left_out: usize,
+    pub accounts: usize,
+    pub connections_max: usize,
+    /// The smallest receive buffer of our UDP sockets, in bytes, as the kernel counts: twice what it gives to datagrams.
+    pub receive_buffer: usize,
+}
+
+/// A server that runs. `stop` ends it.
+pub struct Running {
+    pub shell: Arc<Shell>,
+    pub facts: Facts,
+    /// To be run by somebody, for accounts and bindings to be written.
+    pub writer: WriterTask<Asker>,
+    pub accounts: store::Writer<Asker>,
+    /// Each worker's sockets, for looking at and for sending.
+    pub sockets: Vec<WorkerSockets>,
+    pub stop: watch::Sender<bool>,
+    pub threads: Vec<JoinHandle<()>>,
+}
+
+pub async fn start(settings: &Settings, clock: Clock, log: Log) -> Result<Running, StartError> {
+    let directory = settings.store.directory().map(Directory::lock).transpose()?;
+    let store_created = directory.as_ref().is_some_and(Directory::created);
+    let key = match &directory {
+        Some(directory) => directory.seal_key()?,
+        None => store::random_key().map_err(StartError::Random)?,
+    };
+    let crash = directory.as_ref().map(|directory| directory.path().join("crash"));
+    let own = address::own();
+    let bound = bind::bind(&settings.listen, &own, settings.workers)?;
+    let mut store = Store::open(directory).await?;
+    let domains = domains(settings, &bound.listeners, &mut store).await?;
+    store.set_sockets(
+        bound
+            .listeners
+            .iter()
+            .map(|l| store::Socket { transport: l.transport, address: l.address })
+            .collect(),
+    );
+
+    let config = Arc::new(core_config(settings, &bound, domains));
+    let shared = Arc::new(Shared::new(Seal::new(key), clock.now()));
+    let accounts = load_accounts(&mut store, &shared).await?;
+    let (mut bindings, now) = (0, clock.now());
+    let expires_max = config.registrar.expires_max;
+    let bindings_left_out = match config.durable {
+        true => {
+            store.bindings(|page| bindings += shared.location.load(now, expires_max, page)).await?
+        }
+        false => 0,
+    };
+    let facts = Facts {
+        store_created,
+        bindings,
+        bindings_left_out,
+        accounts,
+        connections_max: connections_max(settings, &bound),
+        receive_buffer: bound.receive_buffer,
+    };
+    let (account_writer, writer) = store::writer(store);
+    let parts = Parts {
+        clock,
+        config,
+        shared,
+        observer: Observer::new(log),
+        streams: Streams::new(facts.connections_max),
+        writer: settings.store.directory().map(|_| account_writer.clone()),
+        crash: CrashFolder::new(crash),
+    };
+    let (shell, stop, threads, sockets) = start_workers(settings, parts, bound)?;
+    Ok(Running { shell, facts, writer, accounts: account_writer, sockets, stop, threads })
+}
+
+pub type WorkerSockets = Vec<(ListenerId, Arc<AsyncSocket>)>;
+
+type Started = (Arc<Shell>, watch::Sender<bool>, Vec<JoinHandle<()>>, Vec<WorkerSockets>);
+
+fn start_workers(settings: &Settings, parts: Parts, bound: Bound) -> Result<Started, StartError> {
+    let (senders, receivers): (Vec<_>, Vec<_>) =
+        bound.workers.iter().map(|_| mpsc::unbounded_channel()).unzip();
+    let shell = Arc::new(Shell::new(parts, senders));
+    let (stop, stopped) = watch::channel(false);
+    let (ready, started) = std::sync::mpsc::channel();
+    let mut threads = Vec::new();
+    for (index, (sockets, opens)) in bound.workers.into_iter().zip(receivers).enumerate() {
+        let plan = Plan {
+            index,
+            sockets: sockets.datagram,
+            listeners: sockets.stream,
+            opens,
+            nap: NapRule { cap: settings.nap, ..NapRule::DEFAULT },
+            stop: stopped.clone(),
+        };
+        let thread = worker::start(Arc::clone(&shell), plan, ready.clone());
+        threads.push(thread.map_err(StartError::Worker)?);
+    }
+    drop(ready);
+    // One answer from each; a worker that ended without one ends the channel.
+    let sockets: std::io::Result<Vec<WorkerSockets>> = started.iter().take(threads.len()).collect();
+    Ok((shell, stop, threads, sockets.map_err(StartError::Worker)?))
+}
+
+/// Ends the workers. What is under way is over.
+pub fn stop(stop: &watch::Sender<bool>, threads: Vec<JoinHandle<()>>) {
+    // Without receivers they have ended already.
+    let _ = stop.send(true);
+    for thread in threads {
+        let _ = thread.join();
+    }
+}
+
+fn core_config(settings: &Settings, bound: &Bound, domains: Domains) -> Config {
+    Config {
+        listeners: bound.listeners.clone(),
+        domains,
+        registrar: settings.registrar.clone(),
+        auth: settings.auth.clone(),
+        limits: Limits { trusted: settings.trusted.clone() },
+        allow_inbound: settings.allow_inbound,
+        durable: settings.store != Home::Memory,
+        timers: Timers::default(),
+    }
+}
+
+/// The name we serve when nobody chose one. Passwords are bound to it, so the first choice is kept in the store: an
+/// address that changes does not lock everybody out.
+pub async fn auto_domain(
+    store: &mut Store,
+    addresses: &[std::net::IpAddr],
+) -> Result<String, StoreError> {
+    if let Some(domain) = store.domain().await? {
+        return Ok(domain);
+    }
+    let first = addresses.first().copied().unwrap_or(std::net::Ipv4Addr::LOCALHOST.into());
+    let domain = address::host(first);
+    store.set_domain(&domain).await?;
+    Ok(domain)
+}
+
+async fn domains(
+    settings: &Settings,
+    listeners: &[sip_core::config::Listener],
+    store: &mut Store,
+) -> Result<Domains, StoreError> {
+    let mut own: Vec<std::net::IpAddr> = Vec::new();
+    for listener in listeners {
+        if !own.contains(&listener.address.ip()) {
+            own.push(listener.address.ip());
+        }
+    }
+    let served: Vec<Box<str>> = match &settings.domains {
+        DomainChoice::Named(names) => names.iter().map(|name| name.as_str().into()).collect(),
+        DomainChoice::Auto => vec![auto_domain(store, &own).await?.into()],
+    };
+    let mut aliases: Vec<(Box<str>, usize)> = Vec::new();
+    let local = own.iter().any(std::net::IpAddr::is_loopback).then(|| "localhost".to_owned());
+    for name in own.iter().map(|ip| address::host(*ip)).chain(address::host_name()).chain(local) {
+        let known =
+            served.iter().any(|s| **s == *name) || aliases.iter().any(|(a, _)| **a == *name);
+        if !known {
+            aliases.push((name.into(), 0));
+        }
+    }
+    Ok(Domains { served, aliases })
+}
+
+/// The account's secret as the core keeps it; `None` for a row without a usable one.
+pub fn ha1(subscriber: &Subscriber) -> Option<Ha1> {
+    let filled = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let (sha256, md5) = (filled(&subscriber.ha1_sha256), filled(&subscriber.ha1));
+    if sha256.is_none() && md5.is_none() {
+        return None;
+    }
+    Ha1::from_hex(sha256.as_deref(), md5.as_deref())
+}
+
+async fn load_accounts(store: &mut Store, shared: &Shared) -> Result<usize, StoreError> {
+    let subscribers = store.subscribers().await?;
+    let taken = subscribers.iter().filter(|subscriber| {
+        ha1(subscriber).is_some_and(|ha1| shared.accounts.set(&subscriber.aor(), ha1))
+    });
+    Ok(taken.count())
+}
+
+/// As many as the settings say, but never so many that a descriptor is missing where it hurts.
+fn connections_max(settings: &Settings, bound: &Bound) -> usize {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        return settings.connections_max;
+    };
+    let raised = setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok();
+    let limit = if raised { hard } else { soft };
+    let sockets = bound.listeners.len() * bound.workers.len() * 2 + bound.workers.len() * 4;
+    let left = limit.saturating_sub(DESCRIPTORS_KEPT + sockets as u64).max(1);
+    settings.connections_max.min(usize::try_from(left).unwrap_or(usize::MAX))
+}
+
+/// `udp+tcp 192.0.2.10:5060`: what is listened to, one entry per address.
+pub fn listening(config: &Config) -> Vec<String> {
+    let mut lines: Vec<(std::net::SocketAddr, Vec<Transport>)> = Vec::new();
+    for listener in &config.listeners {
+        match lines.iter_mut().find(|(address, _)| *address == listener.address) {
+            Some((_, transports)) => transports.push(listener.transport),
+            None => lines.push((listener.address, vec![listener.transport])),
+        }
+    }
+    let line = |(address, transports): (std::net::SocketAddr, Vec<Transport>)| {
+        let names: Vec<&str> = transports.iter().map(|t| t.uri_token()).collect();
+        format!("{} {address}", names.join("+"))
+    };
+    lines.into_iter().map(line).collect()
+}
