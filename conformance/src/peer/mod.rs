@@ -47,10 +47,10 @@ pub fn cases() -> Vec<Case> {
         )
         .ringway_only(),
         case("netsip", "Net::SIP registers, calls, echoes, hangs up", netsip::call),
-        case("torture_udp", "RFC 4475 and RFC 5118 over UDP", torture::udp)
+        case("torture_udp", "S-2, rfc4475+5118: the torture messages over UDP", torture::udp)
             .limit(120)
             .kamailio_misses("drops or misjudges about 14 of 34"),
-        case("torture_tcp", "RFC 4475 and RFC 5118 over TCP", torture::tcp)
+        case("torture_tcp", "S-2, rfc4475+5118: the torture messages over TCP", torture::tcp)
             .limit(120)
             .kamailio_misses("drops or misjudges about 13 of 34"),
         case("malformed_udp", "malformed inputs over UDP, OPTIONS after each", malformed::udp)

@@ -133,7 +133,7 @@ pub fn header_smuggle(world: &mut World) -> Result<String> {
 
 /// What a stranger sees must not depend on whether the user exists, is online, or neither.
 pub fn enum_code(world: &mut World) -> Result<String> {
-    let mut server = world.start(&Settings::public(&["online", "offline"]).inbound())?;
+    let mut server = world.start(&Settings::public(&["online", "offline"]))?;
     let online = Agent::new(world.address(11), server.address)?;
     online.register("online", PASSWORD, DOMAIN)?;
     let mut compared = 0;
@@ -141,15 +141,20 @@ pub fn enum_code(world: &mut World) -> Result<String> {
         .into_iter()
         .enumerate()
     {
-        for (m, from) in ["self", "user"].into_iter().enumerate() {
-            let stranger = Agent::new(world.address(100 + (n * 2 + m) as u8), server.address)?;
+        for (m, from) in ["self", "user", "foreign"].into_iter().enumerate() {
+            let stranger = Agent::new(world.address(100 + (n * 3 + m) as u8), server.address)?;
             let mut seen: Vec<(String, String)> = Vec::new();
             for _ in 0..6 {
                 for user in ["online", "offline", "nobodyy"] {
                     let caller = if from == "self" { user } else { "offline" };
                     let uri =
                         if method == "REGISTER" { format!("sip:{DOMAIN}") } else { aor(user) };
-                    let draft = Draft::new(method, &uri, &aor(caller), &aor(user));
+                    let caller_uri = if from == "foreign" {
+                        "sip:x@elsewhere.example".into()
+                    } else {
+                        aor(caller)
+                    };
+                    let draft = Draft::new(method, &uri, &caller_uri, &aor(user));
                     let answer =
                         stranger.ask_within(&draft, Duration::from_secs(3)).context(method)?;
                     seen.push((user.to_owned(), normal(&answer, user, caller)));
