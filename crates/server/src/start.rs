@@ -166,6 +166,7 @@ fn core_config(settings: &Settings, bound: &Bound, domains: Domains) -> Config {
         auth: settings.auth.clone(),
         limits: Limits { trusted: settings.trusted.clone() },
         allow_inbound: settings.allow_inbound,
+        allow_outbound: settings.allow_outbound,
         durable: settings.store != Home::Memory,
         timers: Timers::default(),
     }

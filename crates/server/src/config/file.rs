@@ -10,7 +10,18 @@ use super::mistake::{Findings, Mistake, nearest};
 
 /// Every setting there is: the section, and its keys. `meaning.rs` reads them; `docs/config.md` explains them.
 pub const SETTINGS: &[(&str, &[&str])] = &[
-    ("sip", &["listen", "domains", "allow_inbound", "workers", "nap", "drain_timeout"]),
+    (
+        "sip",
+        &[
+            "listen",
+            "domains",
+            "allow_inbound",
+            "allow_outbound",
+            "workers",
+            "nap",
+            "drain_timeout",
+        ],
+    ),
     ("registrar", &["expires", "contacts_per_user"]),
     ("auth", &["enabled", "algorithms", "nonce_lifetime"]),
     ("limits", &["trusted", "connections"]),

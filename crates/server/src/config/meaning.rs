@@ -53,6 +53,7 @@ pub struct Settings {
     pub listen: Vec<Listen>,
     pub domains: DomainChoice,
     pub allow_inbound: bool,
+    pub allow_outbound: bool,
     pub workers: usize,
     /// The longest nap of a worker that waits for more datagrams; zero is none.
     pub nap: Duration,
@@ -89,6 +90,7 @@ impl Settings {
             listen: listen(written, flags),
             domains: domains(written, flags),
             allow_inbound: written.boolean("sip", "allow_inbound").is_some_and(|at| at.value),
+            allow_outbound: written.boolean("sip", "allow_outbound").is_some_and(|at| at.value),
             workers: workers(written),
             nap: period(written, "sip", "nap", Duration::ZERO..=Duration::from_millis(10))
                 .unwrap_or(Duration::from_micros(200)),

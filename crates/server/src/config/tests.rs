@@ -31,6 +31,7 @@ fn everything_written_is_understood() {
 listen = ["udp://192.0.2.10:5060", "tcp://[2001:db8::1]"]
 domains = ["Example.COM", "example.net"]
 allow_inbound = true
+allow_outbound = true
 workers = 3
 nap = "500us"
 drain_timeout = "5s"
