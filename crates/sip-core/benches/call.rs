@@ -9,6 +9,7 @@ mod driver;
 
 use driver::{Driver, STEPS};
 
+#[expect(clippy::disallowed_macros, reason = "a benchmark prints")]
 fn main() {
     let mut arguments = std::env::args().skip(1).filter(|a| !a.starts_with("--"));
     let calls: u64 = arguments.next().and_then(|n| n.parse().ok()).unwrap_or(100_000);

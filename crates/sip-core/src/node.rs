@@ -32,6 +32,11 @@ use pending::Pending;
 pub struct Node {
     config: Arc<Config>,
     shared: Arc<Shared>,
+    state: State,
+}
+
+/// What a turn changes; what it only reads stands beside it.
+struct State {
     transactions: TransactionLayer,
     proxy: Proxy,
     pending: Pending,
@@ -63,53 +68,64 @@ impl Node {
     /// `index` is this node's number among those that share `shared`; every Via branch carries it.
     pub fn new(index: u16, config: Arc<Config>, shared: Arc<Shared>) -> Self {
         let transactions = TransactionLayer::new(index, shared.seal.clone(), &config.timers);
-        Self {
-            config,
-            shared,
+        let state = State {
             transactions,
             proxy: Proxy::default(),
             pending: Pending::default(),
             draining: false,
             happenings: Vec::new(),
             scratch: Vec::new(),
-        }
+        };
+        Self { config, shared, state }
     }
 
     /// Feeds one input; everything that follows from it is in `out` on return.
     pub fn handle(&mut self, now: Instant, input: Input, out: &mut Outbox) {
-        let (config, shared) = (Arc::clone(&self.config), Arc::clone(&self.shared));
-        let draining = self.draining;
-        let turn = &mut Turn { now, config: &config, shared: &shared, draining, out };
-        match input {
-            Input::Message { flow, bytes } => self.message(turn, flow, bytes),
-            Input::SendFailed { token } => self.transactions.send_failed(now, token, turn.out),
-            Input::Answer { ask, answer } => {
-                self.pending.answer(turn, ask, answer, &mut self.scratch);
-            }
-            Input::Command(Command::Drain) => self.draining = true,
-            Input::Config(config) => self.config = config,
-            // Bindings name their connection, and a transmit to one that is gone comes back as `SendFailed`.
-            Input::FlowClosed { .. } | Input::Tick => {}
+        if let Input::Config(config) = input {
+            self.config = config;
+            return;
         }
-        self.advance(turn);
+        let Self { config, shared, state } = self;
+        let draining = state.draining;
+        state.handle(&mut Turn { now, config, shared, draining, out }, input);
     }
 
     /// When `handle` wants to be called at the latest.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let deadlines = [self.transactions.next_deadline(), self.proxy.next_deadline()];
+        let State { transactions, proxy, .. } = &self.state;
+        let deadlines = [transactions.next_deadline(), proxy.next_deadline()];
         deadlines.into_iter().flatten().min()
     }
 
     pub fn sizes(&self) -> Sizes {
+        let State { transactions, proxy, pending, .. } = &self.state;
         Sizes {
-            transactions: self.transactions.len(),
-            transactions_live: self.transactions.live_len(),
-            timers: self.transactions.timers_len(),
-            contexts: self.proxy.len(),
-            contexts_active: self.proxy.active_len(),
-            timers_c: self.proxy.timers_len(),
-            registers_pending: self.pending.len(),
+            transactions: transactions.len(),
+            transactions_live: transactions.live_len(),
+            timers: transactions.timers_len(),
+            contexts: proxy.len(),
+            contexts_active: proxy.active_len(),
+            timers_c: proxy.timers_len(),
+            registers_pending: pending.len(),
         }
+    }
+}
+
+impl State {
+    fn handle(&mut self, turn: &mut Turn<'_>, input: Input) {
+        match input {
+            Input::Message { flow, bytes } => self.message(turn, flow, bytes),
+            Input::SendFailed { token } => {
+                self.transactions.send_failed(turn.now, token, turn.out);
+            }
+            Input::Answer { ask, answer } => {
+                self.pending.answer(turn, ask, answer, &mut self.scratch);
+            }
+            Input::Command(Command::Drain) => self.draining = true,
+            // Bindings name their connection, and a transmit to one that is gone comes back as `SendFailed`.
+            Input::FlowClosed { .. } | Input::Tick | Input::Config(_) => {}
+        }
+        self.advance(turn);
     }
 
     /// Fires what is due. What the transactions have to tell may make them tell more.

@@ -87,6 +87,7 @@ impl Proxy {
         }
         let refused = context.forks.is_empty();
         self.contexts.insert(name, Slot::Active(Box::new(context)));
+        self.active += 1;
         if refused {
             // The transaction exists already, so it carries the refusal.
             self.conclude(turn, transactions, name);

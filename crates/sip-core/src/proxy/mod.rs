@@ -119,6 +119,8 @@ enum Slot {
 #[derive(Debug, Default)]
 pub struct Proxy {
     contexts: HashMap<ContextId, Slot, BuildHasherDefault<SequenceHasher>>,
+    /// How many of them are `Active`.
+    active: usize,
     /// Names are never used twice while anybody may still hold them: 32 bits of sequence.
     last_name: u32,
     timer_c: TimerC,
@@ -137,7 +139,7 @@ impl Proxy {
 
     /// Contexts that still hold their request.
     pub fn active_len(&self) -> usize {
-        self.contexts.values().filter(|slot| matches!(slot, Slot::Active(_))).count()
+        self.active
     }
 
     pub fn timers_len(&self) -> usize {
@@ -168,6 +170,7 @@ impl Proxy {
     /// Forgets a context; what its forks still get is absorbed by their transactions.
     fn forget(&mut self, context: ContextId) {
         if let Some(Slot::Active(active)) = self.contexts.remove(&context) {
+            self.active -= 1;
             for fork in &active.forks {
                 if let Some(timer) = fork.timer_c {
                     self.timer_c.stop(timer);

@@ -201,6 +201,7 @@ impl Proxy {
         if active.answered {
             let server = active.server;
             self.contexts.insert(name, Slot::Answered(server));
+            self.active -= 1;
         } else {
             self.conclude(turn, transactions, name);
         }
@@ -214,6 +215,7 @@ impl Proxy {
         name: ContextId,
     ) {
         let Some(Slot::Active(mut active)) = self.contexts.remove(&name) else { return };
+        self.active -= 1;
         let best = active.best.take();
         let fork = best.as_ref().map_or(0, |best| best.fork);
         let (mut status, mut wire) = match best {
