@@ -1,7 +1,7 @@
 //! What the configuration means to the core: typed, checked, no `Option` left to guess. It never reads a file;
 //! the shell builds it.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use core::ops::Deref;
 
 use sip_message::{Scheme, Uri};
@@ -72,8 +72,13 @@ impl Domains {
         if let Some(name) = self.served.iter().find(|name| is(name)) {
             return Some(name);
         }
-        let alias = self.aliases.iter().find(|(name, _)| is(name))?;
-        self.served.get(alias.1).map(|n| &**n)
+        let alias = self.aliases.iter().find(|(name, _)| is(name));
+        // An IPv6 address has many spellings.
+        let alias = alias.or_else(|| {
+            let asked = ipv6(host)?;
+            self.aliases.iter().find(|(name, _)| ipv6(name.as_bytes()) == Some(asked))
+        });
+        self.served.get(alias?.1).map(|n| &**n)
     }
 
     /// The address of record a SIP or SIPS URI names, if it is one of ours. See [`aor_from`](Self::aor_from).
@@ -115,6 +120,12 @@ impl Domains {
         core::str::from_utf8(&aor).ok()?;
         Some(AorBuf(aor))
     }
+}
+
+/// The address in an IPv6 reference.
+fn ipv6(host: &[u8]) -> Option<Ipv6Addr> {
+    let inner = host.strip_prefix(b"[")?.strip_suffix(b"]")?;
+    core::str::from_utf8(inner).ok()?.parse().ok()
 }
 
 #[derive(Clone, Debug)]
@@ -275,6 +286,8 @@ pub(crate) mod tests {
             Domains { served: vec!["example.com".into()], aliases: vec![("192.0.2.1".into(), 0)] };
         assert_eq!(d.canonical(b"EXAMPLE.com"), Some("example.com"));
         assert_eq!(d.canonical(b"192.0.2.1"), Some("example.com"));
+        assert_eq!(config().domains.canonical(b"[2001:DB8:0:0::1]"), Some("example.com"));
+        assert_eq!(config().domains.canonical(b"[2001:db8::2]"), None);
         assert_eq!(d.canonical(b"example.net"), None);
     }
 

@@ -200,10 +200,10 @@ impl State {
                 Ok(())
             }
             Verdict::Answer => Err(ua::refuse(request)),
-            Verdict::Register => {
+            Verdict::Register(aor) => {
                 self.pending.admit()?;
-                let registered =
-                    registrar::register(turn.now, request, flow, turn.config, turn.shared)?;
+                let (config, shared) = (turn.config, turn.shared);
+                let registered = registrar::register(turn.now, aor, request, flow, config, shared)?;
                 self.pending.grant(turn, flow, request, registered, &mut self.scratch);
                 Ok(())
             }

@@ -54,16 +54,17 @@ impl Authenticated {
     }
 
     /// RFC 3261 §10.3 step 4: one registers oneself and nobody else.
-    pub fn must_own_to(&self, request: &Request, domains: &Domains) -> Result<(), Rejection> {
-        let owns = request.to().and_then(|to| to.uri()).is_ok_and(|to| self.owns(&to, domains));
-        if owns { Ok(()) } else { Err(Rejection::forbidden("To Is Not Yours")) }
+    pub fn must_own_to(&self, to: &Uri<'_>, domains: &Domains) -> Result<(), Rejection> {
+        if self.owns(to, domains) { Ok(()) } else { Err(Rejection::forbidden("To Is Not Yours")) }
     }
 
     /// RFC 3261 §22.1 leaves it open; here a proven user may only speak in their own name.
-    pub fn must_own_from(&self, request: &Request, domains: &Domains) -> Result<(), Rejection> {
-        let owns =
-            request.from().and_then(|from| from.uri()).is_ok_and(|from| self.owns(&from, domains));
-        if owns { Ok(()) } else { Err(Rejection::forbidden("From Is Not Yours")) }
+    pub fn must_own_from(&self, from: &Uri<'_>, domains: &Domains) -> Result<(), Rejection> {
+        if self.owns(from, domains) {
+            Ok(())
+        } else {
+            Err(Rejection::forbidden("From Is Not Yours"))
+        }
     }
 }
 

@@ -48,16 +48,16 @@ impl Registered {
     }
 }
 
-/// RFC 3261 §10.3 from step 5 on. The caller has checked syntax and `Require`, and that whoever sent this owns the
-/// address in To.
+/// RFC 3261 §10.3 steps 6 to 8. The caller has checked syntax and `Require`, and that whoever sent this owns `aor`, the
+/// [`address_of_record`].
 pub fn register(
     now: Instant,
+    aor: AorBuf,
     request: &Request,
     flow: &Flow,
     config: &Config,
     shared: &Shared,
 ) -> Result<Registered, Rejection> {
-    let aor = address_of_record(request, config)?;
     let call_id = text(request.call_id().map_err(bad_request)?, CALL_ID_MAX, "Call-ID Too Long")?;
     let cseq = request.cseq().map_err(bad_request)?.number;
     let mut wishes = SmallVec::<[Wish<'_>; 2]>::new();
@@ -114,20 +114,21 @@ pub fn register(
 }
 
 /// RFC 3261 §10.3 steps 1 and 5: the domain of the Request-URI must be ours and To must be a user in it.
-fn address_of_record(request: &Request, config: &Config) -> Result<AorBuf, Rejection> {
-    let served = request.uri().map_err(bad_request)?;
-    let Some(domain) = config.domains.canonical(served.host_bytes) else {
+pub fn address_of_record(
+    uri: &Uri<'_>,
+    to: &Uri<'_>,
+    config: &Config,
+) -> Result<AorBuf, Rejection> {
+    let Some(domain) = config.domains.canonical(uri.host_bytes) else {
         return Err(Rejection::forbidden("Domain Not Served"));
     };
-    let to = request.to().map_err(bad_request)?;
-    let to = to.uri().map_err(bad_request)?;
     if !matches!(to.scheme, Scheme::Sip | Scheme::Sips) {
         return Err(Rejection::bad_request("To Is No SIP URI"));
     }
-    if config.domains.canonical(to.host_bytes) != Some(domain) {
-        return Err(Rejection::not_found());
-    }
-    config.domains.aor(&to).ok_or_else(Rejection::not_found)
+    let aor = config.domains.aor(to).ok_or_else(Rejection::not_found)?;
+    // The domain part of an AoR is canonical.
+    let in_domain = aor.strip_suffix(domain).is_some_and(|user| user.ends_with('@'));
+    if in_domain { Ok(aor) } else { Err(Rejection::not_found()) }
 }
 
 fn bad_request(error: ParseError) -> Rejection {

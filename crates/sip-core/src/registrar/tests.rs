@@ -38,7 +38,9 @@ impl World {
         let Ok(Message::Request(request)) = Message::parse(Bytes::from(text.to_owned())) else {
             panic!("not a request: {text}")
         };
-        register(self.now, &request, &self.flow, &self.config, &self.shared)
+        let (uri, to) = (request.uri().unwrap(), request.to().unwrap().uri().unwrap());
+        let aor = address_of_record(&uri, &to, &self.config)?;
+        register(self.now, aor, &request, &self.flow, &self.config, &self.shared)
     }
 
     fn pass(&mut self, seconds: u64) {

@@ -56,10 +56,10 @@ pub fn caller<'a>(
     let Some(realm) = realm else { return Ok((Caller::Foreign, None)) };
     let proven = auth::check(turn.now, request, flow, realm, role, config, turn.shared)?;
     if registers {
-        proven.must_own_to(request, domains)?;
+        proven.must_own_to(&screened.head.to_uri, domains)?;
         return Ok((Caller::User, None));
     }
-    proven.must_own_from(request, domains)?;
+    proven.must_own_from(&screened.head.from_uri, domains)?;
     Ok((Caller::User, Some(realm)))
 }
 

@@ -16,8 +16,10 @@ pub mod within;
 
 use sip_message::{Method, Request};
 
+use crate::config::AorBuf;
 use crate::flow::Flow;
 use crate::proxy::{Kind, Plan};
+use crate::registrar;
 use crate::rejection::Rejection;
 use crate::turn::Turn;
 use classify::Place;
@@ -26,8 +28,8 @@ use within::Course;
 /// What is done with a request that passed.
 #[derive(Debug)]
 pub enum Verdict {
-    /// RFC 3261 §10.3: for the registrar.
-    Register,
+    /// RFC 3261 §10.3: for the registrar, about this user.
+    Register(AorBuf),
     /// RFC 3261 §8.2: for the server itself.
     Answer,
     /// RFC 3261 §16.6: forwarded, with a transaction; an ACK without one.
@@ -94,7 +96,11 @@ fn decide<'a>(
     let (caller, realm) = authenticate::caller(turn, flow, request, &screened)?; // 401 403 407
     let targets = match classify::place(turn, request, &screened, &caller)? {
         //                                                            403: no open relay
-        Place::Registrar => return plain(Verdict::Register),
+        Place::Registrar => {
+            //                                                        403 404: To is a user of the domain asked
+            let (uri, to) = (&screened.uri, &screened.head.to_uri);
+            return plain(Verdict::Register(registrar::address_of_record(uri, to, turn.config)?));
+        }
         Place::Server => return plain(Verdict::Answer),
         Place::User(aor) => locate::targets(turn, aor, &caller)?, //  404 480
         Place::Elsewhere => locate::elsewhere(turn, &screened.uri)?, // 478

@@ -2,7 +2,7 @@
 //! request, so a repetition gets the very same answer.
 
 use bytes::Bytes;
-use sip_message::{Request, write};
+use sip_message::{Name, Request, write};
 
 use crate::flow::Flow;
 use crate::proxy::record_route::hex;
@@ -40,10 +40,10 @@ pub fn ok(turn: &Turn<'_>, request: &Request, lines: &[u8], scratch: &mut Vec<u8
 
 /// RFC 3261 §8.2.7: "MUST generate the same tag for a given request", without remembering it.
 fn tag(turn: &Turn<'_>, request: &Request) -> [u8; 16] {
-    let via = request.via().ok();
-    let branch = via.as_ref().and_then(|via| via.branch).unwrap_or_default();
-    let call_id = request.call_id().unwrap_or_default();
-    let mac = turn.shared.seal.mac(Purpose::Tag, &[call_id, branch]);
+    // The whole Via instead of its branch: it too is the same in every repeat, and need not be taken apart.
+    let via = request.header(Name::Via).unwrap_or_default();
+    let call_id = request.header(Name::CallId).unwrap_or_default();
+    let mac = turn.shared.seal.mac(Purpose::Tag, &[call_id, via]);
     let mut tag = [0; 16];
     hex(&mac.to_be_bytes(), &mut tag);
     tag
