@@ -143,3 +143,27 @@ fn elements(head: &Head, name: Name) -> Vec<String> {
     }
     found
 }
+
+/// What the server sends must be beyond reproach: every known header by the grammar of RFC 3261 §25, the body exactly
+/// as long as it says, and read back it is the same bytes.
+///
+/// # Errors
+/// In words: what is wrong with it.
+pub fn strict(bytes: &Bytes) -> Result<(), String> {
+    let message = Message::parse(bytes.clone()).map_err(|m| m.error.to_string())?;
+    match &message {
+        Message::Request(request) => request.check(),
+        Message::Response(response) => response.check(),
+    }
+    .map_err(|e| e.to_string())?;
+    let head = message.head();
+    if head.bytes() != bytes {
+        return Err("bytes behind the end of the body".to_owned());
+    }
+    let length = head.content_length().map_err(|e| e.to_string())?;
+    let body = head.body().len();
+    if length.is_some_and(|l| usize::try_from(l) != Ok(body)) || (length.is_none() && body > 0) {
+        return Err(format!("Content-Length {length:?} for a body of {body} bytes"));
+    }
+    Ok(())
+}

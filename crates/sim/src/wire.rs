@@ -1,5 +1,6 @@
 //! `Trace`: every message that was put on the wire, with its fate. Ladders and checks read this and nothing else.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -38,15 +39,12 @@ pub struct Trace {
     /// Things that must never happen and were seen while the world ran.
     pub violations: Vec<String>,
     last_moved: Instant,
+    seen: HashSet<(PlaceId, Option<PlaceId>, Bytes)>,
 }
 
 impl Trace {
     pub fn record(&mut self, mut wire: Wire) {
-        wire.again = self
-            .wires
-            .iter()
-            .rev()
-            .any(|w| w.from == wire.from && w.to == wire.to && w.bytes == wire.bytes);
+        wire.again = !self.seen.insert((wire.from, wire.to, wire.bytes.clone()));
         let last = wire.arrivals.iter().max().copied().unwrap_or(wire.sent);
         self.last_moved = self.last_moved.max(last);
         self.wires.push(wire);

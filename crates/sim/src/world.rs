@@ -16,7 +16,7 @@ use sip_core::time::{Duration, Instant};
 use sip_core::timer::LINGER_STEP;
 use sip_message::frame::{Frame, Framer};
 
-use crate::heard::Heard;
+use crate::heard::{self, Heard};
 use crate::ladder;
 use crate::network::{Effect, Network, PlaceId, Which};
 use crate::phone::Phone;
@@ -34,7 +34,7 @@ const TURNS_MAX: u32 = 100_000;
 
 /// What is under way.
 enum Parcel {
-    Datagram { to: PlaceId, from: SocketAddr, bytes: Bytes },
+    Datagram { to: PlaceId, from: SocketAddr, bytes: Bytes, message: Rc<Heard> },
     Segment { to: PlaceId, connection: ConnectionId, bytes: Bytes },
     Closed { server: usize, connection: ConnectionId },
     Work { server: usize, node: usize, input: Input },
@@ -332,10 +332,10 @@ impl World {
     pub fn run(&mut self) {
         loop {
             self.adopt();
-            let busy = self.next_busy();
-            let silence = self.silence_ends();
             match self.next_wake() {
-                Some(at) if busy.is_some() || at <= silence => self.step_to(at),
+                Some(at) if self.next_busy().is_some() || at <= self.silence_ends() => {
+                    self.step_to(at);
+                }
                 _ => break,
             }
         }
@@ -421,17 +421,19 @@ impl World {
 
     fn deliver(&mut self, parcel: Parcel) {
         match parcel {
-            Parcel::Datagram { to, from, bytes } => match self.places.get(to.0).map(|p| &p.kind) {
-                Some(Kind::Server(s)) => {
-                    let s = *s;
-                    self.arrive(s, Transport::Udp, ConnectionId::NONE, from, bytes);
+            Parcel::Datagram { to, from, bytes, message } => {
+                match self.places.get(to.0).map(|p| &p.kind) {
+                    Some(Kind::Server(s)) => {
+                        let s = *s;
+                        self.arrive(s, Transport::Udp, ConnectionId::NONE, from, bytes);
+                    }
+                    Some(Kind::Phone(p)) => {
+                        let p = *p;
+                        self.reach(p, Target::new(from, Transport::Udp), &bytes, &message);
+                    }
+                    None => {}
                 }
-                Some(Kind::Phone(p)) => {
-                    let p = *p;
-                    self.reach(p, Target::new(from, Transport::Udp), &bytes);
-                }
-                None => {}
-            },
+            }
             Parcel::Segment { to, connection, bytes } => {
                 self.deliver_segment(to, connection, bytes)
             }
@@ -454,7 +456,7 @@ impl World {
         if !self.is_server(to) {
             let address = self.servers.get(server).map_or(remote, |s| s.address);
             let from = Target { address, transport: Transport::Tcp, connection: id };
-            return self.reach(phone, from, &bytes);
+            return self.reach(phone, from, &bytes, &hear(&bytes));
         }
         let Some(c) = self.connection(id) else { return };
         c.framer.push(&bytes);
@@ -492,10 +494,10 @@ impl World {
         self.take(server, vec![turn]);
     }
 
-    fn reach(&mut self, phone: usize, from: Target, bytes: &Bytes) {
+    fn reach(&mut self, phone: usize, from: Target, bytes: &Bytes, message: &Rc<Heard>) {
         let Some(p) = self.phones.get(phone).cloned() else { return };
-        if let Ok(heard) = Heard::parse(bytes) {
-            p.agent.borrow_mut().receive(self.now, &heard, bytes, from);
+        if !message.broken {
+            p.agent.borrow_mut().receive(self.now, message, bytes, from);
         }
         self.flush(phone);
     }
@@ -535,7 +537,7 @@ impl World {
         let Some((place, source)) = self.servers.get(server).map(|s| (s.place, s.address)) else {
             return;
         };
-        if let Err(why) = Heard::parse(&bytes) {
+        if let Err(why) = heard::strict(&bytes) {
             let text = String::from_utf8_lossy(&bytes).into_owned();
             self.trace.violation(
                 self.now,
@@ -553,7 +555,7 @@ impl World {
                     self.place_of(flow.remote.ip()),
                     flow.connection,
                     true,
-                    &bytes,
+                    (&bytes, hear(&bytes)),
                     Vec::new(),
                 );
                 self.fail(server, node, token);
@@ -611,7 +613,7 @@ impl World {
         let Some(place) = self.phones.get(phone).map(|p| p.place) else { return };
         let Some(server) = self.servers.iter().position(|s| s.address.ip() == target.address.ip())
         else {
-            self.record(place, None, ConnectionId::NONE, true, &bytes, Vec::new());
+            self.record(place, None, ConnectionId::NONE, true, (&bytes, hear(&bytes)), Vec::new());
             return;
         };
         let open = |c: &Connection| c.open && c.phone == phone && c.server == server;
@@ -639,8 +641,9 @@ impl World {
         let Some(phone) = self.phones.get(phone).map(|p| p.place) else { return };
         let to_server = from == phone;
         let to = if to_server { server } else { phone };
-        let label = self.label(&bytes);
-        let mut arrivals = self.network.fate(self.now, (from, to), true, &label.1, &label.0);
+        let heard = hear(&bytes);
+        let mut arrivals =
+            self.network.fate(self.now, (from, to), true, &heard.call_id, &heard.label());
         let way = usize::from(!to_server);
         if let (Some(at), Some(c)) = (arrivals.first_mut(), self.connection(id))
             && let Some(last) = c.last.get_mut(way)
@@ -648,7 +651,7 @@ impl World {
             *at = (*at).max(*last);
             *last = *at;
         }
-        self.record(from, Some(to), id, true, &bytes, arrivals.clone());
+        self.record(from, Some(to), id, true, (&bytes, heard), arrivals.clone());
         let piece = if to_server && self.segment > 0 { self.segment } else { bytes.len().max(1) };
         for at in arrivals {
             let mut rest = bytes.clone();
@@ -661,15 +664,24 @@ impl World {
 
     fn send_datagram(&mut self, from: PlaceId, source: SocketAddr, to: SocketAddr, bytes: Bytes) {
         let place = self.place_of(to.ip());
-        let (label, call_id) = self.label(&bytes);
+        let message = hear(&bytes);
+        let (label, call_id) = (message.label(), message.call_id.clone());
         let arrivals = match place {
             Some(place) => self.network.fate(self.now, (from, place), false, &call_id, &label),
             None => Vec::new(),
         };
-        self.record(from, place, ConnectionId::NONE, false, &bytes, arrivals.clone());
+        self.record(
+            from,
+            place,
+            ConnectionId::NONE,
+            false,
+            (&bytes, Rc::clone(&message)),
+            arrivals.clone(),
+        );
         for at in arrivals {
             if let Some(to) = place {
-                self.post(at, Parcel::Datagram { to, from: source, bytes: bytes.clone() });
+                let (bytes, message) = (bytes.clone(), Rc::clone(&message));
+                self.post(at, Parcel::Datagram { to, from: source, bytes, message });
             }
         }
     }
@@ -678,21 +690,15 @@ impl World {
         self.places.iter().position(|p| p.ip == ip).map(PlaceId)
     }
 
-    fn label(&self, bytes: &Bytes) -> (String, String) {
-        Heard::parse(bytes)
-            .map_or_else(|_| ("???".to_owned(), String::new()), |h| (h.label(), h.call_id.clone()))
-    }
-
     fn record(
         &mut self,
         from: PlaceId,
         to: Option<PlaceId>,
         connection: ConnectionId,
         reliable: bool,
-        bytes: &Bytes,
+        (bytes, message): (&Bytes, Rc<Heard>),
         arrivals: Vec<Instant>,
     ) {
-        let message = Heard::parse(bytes).unwrap_or_else(|_| Heard::broken());
         self.trace.record(Wire {
             sent: self.now,
             from,
@@ -747,4 +753,8 @@ impl World {
     pub fn elapsed(&self) -> Duration {
         self.now.since(START)
     }
+}
+
+fn hear(bytes: &Bytes) -> Rc<Heard> {
+    Heard::parse(bytes).unwrap_or_else(|_| Heard::broken())
 }

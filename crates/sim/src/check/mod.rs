@@ -6,7 +6,7 @@
 mod hop;
 mod timing;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sip_core::output::Event;
 use sip_core::time::Instant;
@@ -19,16 +19,17 @@ use crate::world::{START, World};
 /// Everything that is wrong with a finished run, one line each; empty is good.
 pub fn all(world: &World) -> Vec<String> {
     let mut wrong = world.trace.violations.clone();
-    let view = View::new(world);
-    one_final_response(&view, &mut wrong);
+    for view in View::of_each_call(world) {
+        one_final_response(&view, &mut wrong);
+        hop::acks(&view, &mut wrong);
+        hop::cancels(&view, &mut wrong);
+        hop::forwarded(&view, &mut wrong);
+        timing::requests(&view, &mut wrong);
+        timing::finals(&view, &mut wrong);
+    }
     for lost in unanswered(world) {
         wrong.push(format!("no final response was ever sent to {lost}"));
     }
-    hop::acks(&view, &mut wrong);
-    hop::cancels(&view, &mut wrong);
-    hop::forwarded(&view, &mut wrong);
-    timing::requests(&view, &mut wrong);
-    timing::finals(&view, &mut wrong);
     for server in world.servers() {
         for left in server.leftovers() {
             wrong.push(format!("something is left 64*T1 after the last message: {left}"));
@@ -43,7 +44,7 @@ pub fn all(world: &World) -> Vec<String> {
     wrong
 }
 
-/// The trace, sorted for the checks.
+/// One call of the trace, sorted for the checks.
 pub(crate) struct View<'a> {
     pub world: &'a World,
     /// Sent by a server.
@@ -54,16 +55,24 @@ pub(crate) struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    fn new(world: &'a World) -> Self {
-        let wires = &world.trace.wires;
-        let mut arrived: Vec<(Instant, &Wire)> = wires
-            .iter()
-            .filter(|w| w.to.is_some_and(|to| world.is_server(to)) && !w.message.broken)
-            .flat_map(|w| w.arrivals.iter().map(move |at| (*at, w)))
-            .collect();
-        arrived.sort_by_key(|(at, _)| *at);
-        let sent = wires.iter().filter(|w| world.is_server(w.from) && !w.message.broken).collect();
-        Self { world, sent, arrived, end: world.now }
+    /// Everything that is checked happens inside one Call-ID.
+    fn of_each_call(world: &'a World) -> Vec<Self> {
+        let mut calls: BTreeMap<&str, Self> = BTreeMap::new();
+        for w in world.trace.wires.iter().filter(|w| !w.message.broken) {
+            let empty = || Self { world, sent: Vec::new(), arrived: Vec::new(), end: world.now };
+            let view = calls.entry(&w.message.call_id).or_insert_with(empty);
+            if world.is_server(w.from) {
+                view.sent.push(w);
+            }
+            if w.to.is_some_and(|to| world.is_server(to)) {
+                view.arrived.extend(w.arrivals.iter().map(|at| (*at, w)));
+            }
+        }
+        let mut views: Vec<Self> = calls.into_values().collect();
+        for view in &mut views {
+            view.arrived.sort_by_key(|(at, _)| *at);
+        }
+        views
     }
 
     /// Arrivals at `server` from `peer` that belong to the client transaction `branch`.

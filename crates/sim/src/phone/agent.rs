@@ -2,7 +2,7 @@
 //! is written from RFC 3261 alone and shares no code with the server: a second opinion.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 
 use core::net::SocketAddr;
@@ -58,7 +58,7 @@ pub struct Agent {
     pub(super) calls: Vec<Call>,
     pub(super) calls_received: usize,
     pub(super) registration: (String, u32),
-    pub(super) heard_bytes: Vec<Bytes>,
+    pub(super) heard_bytes: HashSet<Bytes>,
     serial: u64,
     alarms: BTreeMap<(Instant, u64), Alarm>,
     alarms_set: u64,
@@ -230,7 +230,7 @@ impl Agent {
             calls: Vec::new(),
             calls_received: 0,
             registration: (format!("reg-{name}"), 0),
-            heard_bytes: Vec::new(),
+            heard_bytes: HashSet::new(),
             serial: 0,
             alarms: BTreeMap::new(),
             alarms_set: 0,
@@ -323,10 +323,7 @@ impl Agent {
         if self.dead {
             return;
         }
-        let again = self.heard_bytes.contains(bytes);
-        if !again {
-            self.heard_bytes.push(bytes.clone());
-        }
+        let again = !self.heard_bytes.insert(bytes.clone());
         self.heard.push((message.label(), again));
         if message.is_request() {
             self.receive_request(now, message, from);
