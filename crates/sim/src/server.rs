@@ -20,9 +20,6 @@ use crate::network::PlaceId;
 use crate::random::{Dice, hash, mix};
 use crate::world::START;
 
-pub const UDP: ListenerId = ListenerId(0);
-pub const TCP: ListenerId = ListenerId(1);
-
 /// How the store answers.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Store {
@@ -34,6 +31,7 @@ pub struct Store {
 pub struct Server {
     pub place: PlaceId,
     pub address: SocketAddr,
+    pub address_6: SocketAddr,
     pub domain: String,
     pub config: Config,
     pub shared: Arc<Shared>,
@@ -52,13 +50,20 @@ pub struct Turn {
 }
 
 impl Server {
-    pub fn new(place: PlaceId, address: SocketAddr, domain: &str, nodes: usize) -> Self {
+    pub fn new(
+        place: PlaceId,
+        address: SocketAddr,
+        address_6: SocketAddr,
+        domain: &str,
+        nodes: usize,
+    ) -> Self {
         let seal = Seal::new([place.0 as u8 + 1; 16]);
         Self {
             place,
             address,
+            address_6,
             domain: domain.to_owned(),
-            config: laboratory(address, domain),
+            config: laboratory(address, address_6, domain),
             shared: Arc::new(Shared::new(seal.clone(), START)),
             store: Store::default(),
             events: Vec::new(),
@@ -165,25 +170,49 @@ impl Server {
         left
     }
 
+    /// The address of ours that talks to this peer.
+    pub const fn address_for(&self, peer: SocketAddr) -> SocketAddr {
+        if peer.is_ipv4() { self.address } else { self.address_6 }
+    }
+
     pub fn flow(&self, transport: Transport, connection: ConnectionId, remote: SocketAddr) -> Flow {
-        let listener = if transport == Transport::Tcp { TCP } else { UDP };
+        let listener = match (transport, remote.is_ipv4()) {
+            (Transport::Udp, true) => ListenerId(0),
+            (Transport::Tcp, true) => ListenerId(1),
+            (Transport::Udp, false) => ListenerId(2),
+            (Transport::Tcp, false) => ListenerId(3),
+        };
         Flow { transport, listener, connection, remote }
     }
 }
 
 /// The usual configuration: one domain, UDP and TCP on port 5060, no passwords, the whole network trusted.
-fn laboratory(address: SocketAddr, domain: &str) -> Config {
-    let listener =
-        |transport| Listener { transport, address, advertised: address.to_string().into() };
+fn laboratory(address: SocketAddr, address_6: SocketAddr, domain: &str) -> Config {
+    let listener = |transport, address: SocketAddr| Listener {
+        transport,
+        address,
+        advertised: address.to_string().into(),
+    };
+    let host_6 = format!("[{}]", address_6.ip());
     Config {
-        listeners: vec![listener(Transport::Udp), listener(Transport::Tcp)],
+        listeners: vec![
+            listener(Transport::Udp, address),
+            listener(Transport::Tcp, address),
+            listener(Transport::Udp, address_6),
+            listener(Transport::Tcp, address_6),
+        ],
         domains: Domains {
             served: vec![domain.into()],
-            aliases: vec![(address.ip().to_string().into(), 0)],
+            aliases: vec![(address.ip().to_string().into(), 0), (host_6.into(), 0)],
         },
         registrar: config::Registrar::default(),
         auth: config::Auth { enabled: false, ..config::Auth::default() },
-        limits: Limits { trusted: vec![Network { address: [10, 0, 0, 0].into(), prefix: 8 }] },
+        limits: Limits {
+            trusted: vec![
+                Network { address: [10, 0, 0, 0].into(), prefix: 8 },
+                Network { address: [0x2001, 0xdb8, 0, 0, 0, 0, 0, 0].into(), prefix: 32 },
+            ],
+        },
         allow_inbound: false,
         // The flows of RFC 3665 cross two domains.
         allow_outbound: true,

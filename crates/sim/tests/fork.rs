@@ -251,6 +251,7 @@ fn merged() {
     play("fork/merged", |w| {
         let alice = w.phone("alice");
         let bob = w.phone("bob");
+        bob.also_listens_on(5070);
         w.bind("bob", "sip:bob@10.0.1.2:5070");
         alice.invite("bob").hang_up_after(secs(2));
         bob.ring_after(ms(50)).answer_after(secs(1));

@@ -94,12 +94,14 @@ pub(super) fn forwarded(view: &View<'_>, wrong: &mut Vec<String>) {
     for w in &view.sent {
         let m = &w.message;
         let own = view.world.servers().iter().find(|s| s.place == w.from);
-        let Some(own) = own.map(|s| s.address.to_string()) else { continue };
+        let Some(own) = own.map(|s| [s.address.to_string(), s.address_6.to_string()]) else {
+            continue;
+        };
         if w.to.is_none() {
             wrong.push(format!("{} was sent to nobody (call {})", m.label(), m.call_id));
         }
         if !m.is_request() {
-            if m.sent_by == own && w.to != Some(w.from) {
+            if own.contains(&m.sent_by) && w.to != Some(w.from) {
                 wrong.push(format!(
                     "{} left with our own Via on top (call {})",
                     m.label(),
@@ -111,7 +113,7 @@ pub(super) fn forwarded(view: &View<'_>, wrong: &mut Vec<String>) {
             }
             continue;
         }
-        if m.sent_by != own {
+        if !own.contains(&m.sent_by) {
             wrong.push(format!("{} left without our Via on top (call {})", m.method, m.call_id));
         }
         let own_making = m.method == "CANCEL" || (m.method == "ACK" && m.vias.len() == 1);

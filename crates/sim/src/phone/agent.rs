@@ -32,7 +32,12 @@ pub struct Agent {
     pub name: String,
     pub user: String,
     pub domain: String,
+    /// Where it is reached.
     pub address: SocketAddr,
+    /// Where it believes to be: what it writes into Via, Contact and SDP.
+    pub claimed: SocketAddr,
+    /// Ports it listens on besides.
+    pub ports: Vec<u16>,
     pub transport: Transport,
     /// Where out-of-dialog requests go.
     pub proxy: SocketAddr,
@@ -212,6 +217,8 @@ impl Agent {
             user: user.to_owned(),
             domain: domain.to_owned(),
             address,
+            claimed: address,
+            ports: Vec::new(),
             transport: Transport::Udp,
             proxy,
             password: None,
@@ -326,7 +333,7 @@ impl Agent {
         let again = !self.heard_bytes.insert(bytes.clone());
         self.heard.push((message.label(), again));
         if message.is_request() {
-            self.receive_request(now, message, from);
+            self.receive_request(now, message, bytes, from);
         } else {
             self.receive_response(now, message);
         }
@@ -339,7 +346,7 @@ impl Agent {
 
     pub fn contact(&self) -> String {
         let param = if self.transport == Transport::Tcp { ";transport=tcp" } else { "" };
-        format!("sip:{}@{}{param}", self.user, self.address)
+        format!("sip:{}@{}{param}", self.user, self.claimed)
     }
 
     pub(super) fn contact_line(&self) -> String {

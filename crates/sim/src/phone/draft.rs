@@ -116,8 +116,9 @@ fn finish(mut text: String, body: Option<&str>) -> Bytes {
 
 pub fn sdp(user: &str, address: SocketAddr) -> String {
     let ip = address.ip();
+    let family = if ip.is_ipv4() { "IP4" } else { "IP6" };
     format!(
-        "v=0\r\no={user} 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio 49170 RTP/AVP 0\r\n\
+        "v=0\r\no={user} 1 1 IN {family} {ip}\r\ns=-\r\nc=IN {family} {ip}\r\nt=0 0\r\nm=audio 49170 RTP/AVP 0\r\n\
          a=rtpmap:0 PCMU/8000\r\n"
     )
 }

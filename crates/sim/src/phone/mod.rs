@@ -163,6 +163,30 @@ impl Phone {
         self
     }
 
+    /// Listens on one more port.
+    pub fn also_listens_on(&self, port: u16) -> &Self {
+        self.agent.borrow_mut().ports.push(port);
+        self
+    }
+
+    pub(crate) fn listens_on(&self, port: u16) -> bool {
+        let agent = self.agent.borrow();
+        agent.address.port() == port || agent.ports.contains(&port)
+    }
+
+    /// Another address and the proxy that is reached from there.
+    pub(crate) fn moves_to(&self, address: SocketAddr, proxy: SocketAddr) {
+        let mut agent = self.agent.borrow_mut();
+        (agent.address, agent.claimed, agent.proxy) = (address, address, proxy);
+    }
+
+    /// Behind a NAT that maps it to another port.
+    pub(crate) fn claims(&self, private: SocketAddr) {
+        let mut agent = self.agent.borrow_mut();
+        agent.claimed = private;
+        agent.address.set_port(61_000);
+    }
+
     pub fn address(&self) -> SocketAddr {
         self.agent.borrow().address
     }

@@ -53,6 +53,14 @@ pub struct AnswerPlan {
     pub never_487: bool,
     /// BYE repeats at these times after the first instead of by Timer E.
     pub bye_repeats: Vec<Duration>,
+    /// Text replaced in every response: a phone that gets something wrong.
+    pub tampers: Vec<(String, String)>,
+    /// Goes on with its steps although it has sent a final response.
+    pub insists: bool,
+    /// Answers ACKs with 200.
+    pub answers_ack: bool,
+    /// Sends every request it receives straight back.
+    pub reflects: bool,
     /// Header lines of every response but 100.
     pub headers: Vec<String>,
     /// Record-Route lines to put above those of the request.
@@ -263,6 +271,26 @@ impl Answer {
     /// CANCEL gets its 200 but the INVITE no 487.
     pub fn never_487(self) -> Self {
         self.with(|p| p.never_487 = true)
+    }
+
+    /// A phone that gets this wrong in every response.
+    pub fn tampers(self, from: &str, to: &str) -> Self {
+        self.with(|p| p.tampers.push((from.to_owned(), to.to_owned())))
+    }
+
+    /// Goes on with its steps after a final response, which no phone may.
+    pub fn insists(self) -> Self {
+        self.with(|p| p.insists = true)
+    }
+
+    /// Answers ACKs, which nobody may.
+    pub fn answers_ack(self) -> Self {
+        self.with(|p| p.answers_ack = true)
+    }
+
+    /// Sends the INVITE straight back instead of answering it.
+    pub fn reflects(self) -> Self {
+        self.with(|p| p.reflects = true)
     }
 
     /// One more header line in every response.

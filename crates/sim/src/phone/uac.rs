@@ -35,7 +35,7 @@ impl Agent {
             routes: plan.routes.clone(),
             headers,
             max_forwards: plan.max_forwards.unwrap_or(70),
-            body: plan.sdp.then(|| sdp(&self.user, self.address)),
+            body: plan.sdp.then(|| sdp(&self.user, self.claimed)),
         };
         let call = self.calls.len();
         self.calls.push(Call {
@@ -149,7 +149,7 @@ impl Agent {
 
     pub(super) fn via(&self, transport: Transport, branch: &str) -> String {
         let rport = if self.rfc2543 { "" } else { ";rport" };
-        format!("SIP/2.0/{} {};branch={branch}{rport}", transport.via_token(), self.address)
+        format!("SIP/2.0/{} {};branch={branch}{rport}", transport.via_token(), self.claimed)
     }
 
     /// Timers A and E (RFC 3261 §17.1.1.2, §17.1.2.2).
@@ -266,7 +266,7 @@ impl Agent {
             routes: routes.clone(),
             headers,
             max_forwards: 70,
-            body: invite.body.is_none().then(|| sdp(&self.user, self.address)),
+            body: invite.body.is_none().then(|| sdp(&self.user, self.claimed)),
             ..invite.clone()
         };
         let branch = self.unique(if self.rfc2543 { "old" } else { "z9hG4bK" });
@@ -369,7 +369,7 @@ impl Agent {
             routes,
             headers: if invite { vec![self.contact_line()] } else { Vec::new() },
             max_forwards: 70,
-            body: invite.then(|| sdp(&self.user, self.address)),
+            body: invite.then(|| sdp(&self.user, self.claimed)),
         };
         let purpose = if invite { Purpose::Reinvite(call) } else { Purpose::Bye };
         let client = self.send_request(now, draft, hop, purpose, 0);

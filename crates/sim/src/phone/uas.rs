@@ -2,7 +2,8 @@
 
 use std::rc::Rc;
 
-use sip_core::flow::Transport;
+use bytes::Bytes;
+use sip_core::flow::{ConnectionId, Transport};
 use sip_core::time::Instant;
 
 use super::agent::{Accepted, Agent, Alarm, Call, GIVE_UP, Out, Server, T1, T2};
@@ -11,9 +12,15 @@ use super::plan::{AnswerPlan, CallPlan, Say};
 use crate::heard::Heard;
 
 impl Agent {
-    pub(super) fn receive_request(&mut self, now: Instant, message: &Rc<Heard>, from: Target) {
+    pub(super) fn receive_request(
+        &mut self,
+        now: Instant,
+        message: &Rc<Heard>,
+        bytes: &Bytes,
+        from: Target,
+    ) {
         if message.method == "ACK" {
-            return self.receive_ack(now, message);
+            return self.receive_ack(now, message, from);
         }
         let key = message.transaction_key(&message.method);
         if let Some(known) = self.servers.iter().position(|s| s.key == key) {
@@ -32,7 +39,7 @@ impl Agent {
             call: None,
         });
         match message.method.as_str() {
-            "INVITE" => self.receive_invite(now, server, message),
+            "INVITE" => self.receive_invite(now, server, message, bytes, from),
             "CANCEL" => self.receive_cancel(now, server, message),
             "BYE" => self.receive_bye(now, server, message),
             _ => {
@@ -53,7 +60,14 @@ impl Agent {
         }
     }
 
-    fn receive_invite(&mut self, now: Instant, server: usize, message: &Rc<Heard>) {
+    fn receive_invite(
+        &mut self,
+        now: Instant,
+        server: usize,
+        message: &Rc<Heard>,
+        bytes: &Bytes,
+        from: Target,
+    ) {
         if !message.to_tag.is_empty() {
             return self.receive_reinvite(now, server, message);
         }
@@ -103,6 +117,10 @@ impl Agent {
         if let Some(s) = self.servers.get_mut(server) {
             s.call = Some(call);
         }
+        if self.calls.get(call).is_some_and(|c| c.answer.reflects) {
+            let target = Target { connection: ConnectionId::NONE, ..from };
+            self.out.push(Out { target, bytes: bytes.clone() });
+        }
         self.schedule_step(now, call, 0);
     }
 
@@ -118,7 +136,7 @@ impl Agent {
         let Some(say) = c.answer.steps.get(step).cloned() else { return };
         let server = c.invite;
         let answered = self.servers.get(server).is_some_and(|s| s.final_status >= 300);
-        if c.over || answered {
+        if c.over || (answered && !c.answer.insists) {
             return;
         }
         if say.again {
@@ -157,9 +175,12 @@ impl Agent {
             headers.extend(own.map(|c| c.answer.headers.clone()).unwrap_or_default());
         }
         let with_body = invite && (status == 183 || (200..300).contains(&status));
-        let body = with_body.then(|| sdp(&self.user, self.address));
+        let body = with_body.then(|| sdp(&self.user, self.claimed));
         let tag = if status == 100 { "" } else { &tag };
-        let wire = Reply { to: &request, status, tag, headers: &headers, body }.write();
+        let mut wire = Reply { to: &request, status, tag, headers: &headers, body }.write();
+        for (from, to) in own.into_iter().flat_map(|c| &c.answer.tampers) {
+            wire = String::from_utf8_lossy(&wire).replacen(from, to, 1).into();
+        }
         self.out.push(Out { target: reply, bytes: wire.clone() });
         let Some(s) = self.servers.get_mut(server) else { return };
         s.last = Some(wire.clone());
@@ -175,7 +196,7 @@ impl Agent {
         }
     }
 
-    fn accept(&mut self, now: Instant, server: usize, tag: &str, wire: bytes::Bytes) {
+    fn accept(&mut self, now: Instant, server: usize, tag: &str, wire: Bytes) {
         let Some(s) = self.servers.get(server) else { return };
         let (cseq, Some(call)) = (s.request.cseq, s.call) else { return };
         let Some(c) = self.calls.get_mut(call) else { return };
@@ -228,7 +249,7 @@ impl Agent {
         }
     }
 
-    fn receive_ack(&mut self, now: Instant, message: &Heard) {
+    fn receive_ack(&mut self, now: Instant, message: &Heard, from: Target) {
         let key = message.transaction_key("INVITE");
         let refused = self.servers.iter_mut().find(|s| s.key == key && s.final_status >= 300);
         if let Some(server) = refused {
@@ -246,6 +267,11 @@ impl Agent {
         let first = c.accepted.iter().all(|a| !a.acked);
         for a in &mut c.accepted {
             a.acked |= a.tag == message.to_tag && a.cseq == message.cseq;
+        }
+        if c.answer.answers_ack {
+            let wire =
+                Reply { to: message, status: 200, tag: "", headers: &[], body: None }.write();
+            self.out.push(Out { target: from, bytes: wire });
         }
         let (reinvite, hang_up) = (c.answer.reinvite_after, c.answer.hang_up_after);
         if !first {
