@@ -152,8 +152,8 @@ fn elements(head: &Head, name: Name) -> Vec<String> {
 pub fn strict(bytes: &Bytes) -> Result<(), String> {
     let message = Message::parse(bytes.clone()).map_err(|m| m.error.to_string())?;
     match &message {
-        Message::Request(request) => request.check(),
-        Message::Response(response) => response.check(),
+        Message::Request(request) => request.check().map(|_| ()),
+        Message::Response(response) => response.check().map(|_| ()),
     }
     .map_err(|e| e.to_string())?;
     let head = message.head();

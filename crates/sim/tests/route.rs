@@ -98,7 +98,21 @@ fn spiral_of_two_servers() {
     });
 }
 
-/// One of our users calls out.
+/// One of our users calls out, and the operator did not say that he may (`sip.allow_outbound`).
+#[test]
+fn no_outbound() {
+    play("route/no_outbound", |w| {
+        let alice = w.phone("alice");
+        let friend = w.stranger("friend");
+        w.configure(|c| c.allow_outbound = false);
+        alice.invite(&format!("sip:friend@{}", friend.address()));
+        w.run();
+        assert_eq!(alice.heard(), "403");
+        assert_eq!(friend.heard(), "");
+    });
+}
+
+/// One of our users calls out, and may.
 #[test]
 fn outbound() {
     play("route/outbound", |w| {
