@@ -27,7 +27,7 @@ const STRIPES: usize = 256;
 /// Bindings in all stripes together. At 300 bytes each this is 1.2 GB; more than that is another machine's work.
 const BINDINGS_MAX: usize = 4_000_000;
 
-/// Used nonces in all stripes together, 56 bytes each.
+/// Used nonces in all stripes together, 64 bytes each.
 const NONCES_MAX: usize = 1 << 18;
 
 /// Unverified sources with a bucket, 16 bytes each, and verified flows, 8 bytes each.

@@ -22,8 +22,10 @@ pub const FIRST_USE_WITHIN: Duration = Duration::from_secs(32);
 /// How many values of `nc` behind the highest may still come in, each once: UDP reorders, phones pipeline.
 const WINDOW: u32 = 64;
 
-/// How many of the last accepted requests are recognised when they come again unchanged.
+/// How many of the last accepted requests are recognised when they come again unchanged, and for how long: nobody
+/// retransmits after 64*T1 (RFC 3261 §17.1), and an INVITE replayed later would ring again.
 const RECENT: usize = 4;
+const RETRANSMITTED_WITHIN: u16 = 32;
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
@@ -99,6 +101,10 @@ fn ticks_of(span: Duration) -> u64 {
     ticks(Instant::ZERO + span)
 }
 
+fn seconds(ticks: u64) -> u16 {
+    u16::try_from(ticks / 256).unwrap_or(u16::MAX)
+}
+
 fn encode(raw: &[u8; 21]) -> [u8; NONCE_LENGTH] {
     let mut text = [0; NONCE_LENGTH];
     for (three, four) in raw.chunks_exact(3).zip(text.chunks_exact_mut(4)) {
@@ -164,6 +170,8 @@ struct Entry {
     highest: u32,
     owner: u32,
     recent: [u32; RECENT],
+    /// When each of `recent` came, in seconds after `issued`.
+    recent_at: [u16; RECENT],
 }
 
 /// The nonces that have been used, oldest entry first.
@@ -211,13 +219,13 @@ impl Ledger {
             .index
             .find(nonce.key, |seat| entries.get(place(seat)).is_some_and(|e| e.key == nonce.key));
         if let Some(entry) = known.map(place).and_then(|place| entries.get_mut(place)) {
-            return entry.redeem(answered);
+            return entry.redeem(seconds(age), answered);
         }
         if age > ticks_of(FIRST_USE_WITHIN) || nonce.issued < self.floor {
             return Use::Stale;
         }
         self.make_room(now, ticks_of(lifetime));
-        self.insert(nonce, answered);
+        self.insert(nonce, seconds(age), answered);
         Use::Fresh
     }
 
@@ -238,7 +246,7 @@ impl Ledger {
         }
     }
 
-    fn insert(&mut self, nonce: Nonce, answered: Answered) {
+    fn insert(&mut self, nonce: Nonce, at: u16, answered: Answered) {
         let seat = self.popped.wrapping_add(u32::try_from(self.entries.len()).unwrap_or(u32::MAX));
         self.entries.push_back(Entry {
             key: nonce.key,
@@ -247,6 +255,7 @@ impl Ledger {
             highest: answered.count,
             owner: answered.owner,
             recent: [answered.request; RECENT],
+            recent_at: [at; RECENT],
         });
         let (entries, popped) = (&self.entries, self.popped);
         let key_of = |s: &u32| entries.get(s.wrapping_sub(popped) as usize).map_or(0, |e| e.key);
@@ -255,7 +264,7 @@ impl Ledger {
 }
 
 impl Entry {
-    fn redeem(&mut self, answered: Answered) -> Use {
+    fn redeem(&mut self, at: u16, answered: Answered) -> Use {
         if self.owner != answered.owner {
             return Use::Replay;
         }
@@ -269,13 +278,18 @@ impl Entry {
             }
             let bit = 1_u64 << behind;
             if self.window & bit != 0 {
-                let again = self.recent.contains(&answered.request);
+                let mut recent = self.recent.iter().zip(self.recent_at);
+                let again = recent.any(|(request, then)| {
+                    *request == answered.request && at.saturating_sub(then) <= RETRANSMITTED_WITHIN
+                });
                 return if again { Use::Retransmission } else { Use::Replay };
             }
             self.window |= bit;
         }
         self.recent.rotate_right(1);
         self.recent[0] = answered.request;
+        self.recent_at.rotate_right(1);
+        self.recent_at[0] = at;
         Use::Fresh
     }
 }

@@ -91,6 +91,21 @@ fn the_very_same_request_is_a_retransmission() {
     );
 }
 
+#[test]
+fn a_retransmission_comes_soon() {
+    let mut ledger = Ledger::new(16);
+    let nonce = nonce(0, 1);
+    let redeem = |ledger: &mut Ledger, second, count| {
+        ledger.redeem(START + Duration::from_secs(second), LIFETIME, nonce, answered(count))
+    };
+    assert_eq!(redeem(&mut ledger, 0, 1), Use::Fresh);
+    assert_eq!(redeem(&mut ledger, 20, 2), Use::Fresh);
+    assert_eq!(redeem(&mut ledger, 32, 1), Use::Retransmission);
+    assert_eq!(redeem(&mut ledger, 33, 1), Use::Replay, "the caller has given up by now");
+    assert_eq!(redeem(&mut ledger, 52, 2), Use::Retransmission);
+    assert_eq!(redeem(&mut ledger, 53, 2), Use::Replay);
+}
+
 /// SEC-REPLAY-1, at the ledger: one captured answer, fifty-one tries from elsewhere.
 #[test]
 fn s_6_replay_none_of_51() {
@@ -182,5 +197,5 @@ fn what_is_over_makes_room() {
 
 #[test]
 fn an_entry_is_small() {
-    assert!(size_of::<Entry>() <= 48, "{}", size_of::<Entry>());
+    assert!(size_of::<Entry>() <= 56, "{}", size_of::<Entry>());
 }
