@@ -189,7 +189,7 @@ impl Copy<'_> {
         }
         let request_uri = match &target.uri {
             TargetUri::Unchanged => None,
-            TargetUri::Contact(binding) => Some(binding.contact().as_bytes()),
+            TargetUri::Contact(binding, length) => binding.contact().as_bytes().get(..*length),
         };
         let patch = write::Patch {
             request_uri,

@@ -44,8 +44,9 @@ pub struct Target {
 pub enum TargetUri {
     /// As it came.
     Unchanged,
-    /// The Contact of a binding.
-    Contact(Binding),
+    /// The Contact of a binding without its headers, which have no place in a Request-URI (RFC 3261 §19.1.1): so many
+    /// of its first bytes.
+    Contact(Binding, usize),
 }
 
 /// RFC 3261 §16.5's target set, in parallel.

@@ -60,8 +60,8 @@ fn gather(
             return;
         }
         match reach(turn, binding) {
-            Some(Reach::Flow(flow)) => {
-                targets.push(Target { uri: TargetUri::Contact(binding.clone()), flow });
+            Some(Reach::Flow(flow, length)) => {
+                targets.push(Target { uri: TargetUri::Contact(binding.clone(), length), flow });
             }
             Some(Reach::User(user)) => {
                 let asked = *user == *first || users.iter().any(|known| **known == *user);
@@ -75,7 +75,8 @@ fn gather(
 }
 
 enum Reach {
-    Flow(Flow),
+    /// And how much of the Contact comes before its headers.
+    Flow(Flow, usize),
     User(AorBuf),
 }
 
@@ -88,8 +89,9 @@ fn reach(turn: &Turn<'_>, binding: &Binding) -> Option<Reach> {
     if own::names_us(turn.config, &contact) {
         return own::aor(turn.config, &contact).map(Reach::User);
     }
+    let length = contact.raw.len() - contact.headers.map_or(0, |headers| headers.len() + 1);
     if registered.transport.is_reliable() {
-        return Some(Reach::Flow(registered));
+        return Some(Reach::Flow(registered, length));
     }
     let flow = match address(&contact) {
         Some((transport, to)) if to.ip() == registered.remote.ip() => flow_to(turn, transport, to)
@@ -97,7 +99,7 @@ fn reach(turn: &Turn<'_>, binding: &Binding) -> Option<Reach> {
             .unwrap_or(Flow { remote: to, ..registered }),
         _ => registered,
     };
-    Some(Reach::Flow(flow))
+    Some(Reach::Flow(flow, length))
 }
 
 /// RFC 3261 §16.6 step 7 for a URI that is not ours: an address, or 478.
@@ -146,7 +148,7 @@ fn registered_flow(turn: &Turn<'_>, screened: &Screened<'_>) -> Option<Flow> {
         contact == target.raw || Uri::parse(contact).is_ok_and(|c| uri::equivalent(&c, target))
     })?;
     match reach(turn, binding)? {
-        Reach::Flow(flow) => Some(flow),
+        Reach::Flow(flow, _) => Some(flow),
         Reach::User(_) => None,
     }
 }

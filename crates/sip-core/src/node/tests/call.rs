@@ -330,3 +330,14 @@ fn a_contact_at_another_port() {
     let sent = world.from(ALICE, &invite("a1"));
     assert_eq!(find(&sent, "INVITE").line(), "INVITE 192.0.2.20:5099");
 }
+
+/// RFC 4475 §3.3.14, RFC 3261 §19.1.1: a Contact may carry headers; a Request-URI may not, and nothing is made of them.
+#[test]
+fn headers_of_a_contact_stay_behind() {
+    let mut world = World::open();
+    world.register("bob", "sip:bob@192.0.2.20:5060?Route=%3Csip:192.0.2.66%3E", BOB);
+    let sent = world.from(ALICE, &invite("a1"));
+    assert_eq!(find(&sent, "INVITE").line(), "INVITE 192.0.2.20:5060");
+    assert_eq!(find(&sent, "INVITE").request().uri_bytes(), b"sip:bob@192.0.2.20:5060");
+    assert!(!find(&sent, "INVITE").text.contains("192.0.2.66"));
+}
