@@ -101,7 +101,7 @@ enum Command {
     /// Ask a server whether it is there (SIP OPTIONS).
     Options(options::Args),
     /// Generate load and measure what the server does with it.
-    Load(load::Args),
+    Load(Box<load::Args>),
     /// This page, a command's page, or `exit-codes`.
     Help {
         /// A command, or `exit-codes`.

@@ -1,0 +1,59 @@
+//! `ringway user`, with the server and without it: the same words, the same effect.
+
+use crate::world::{Folder, Phone, Server};
+
+fn walk(folder: &Folder) {
+    let done = folder.run(&["user", "add", "alice@127.0.0.1", "--password-stdin"], "one\n");
+    assert_eq!((done.code, done.out.lines().next()), (0, Some("alice@127.0.0.1   added")), "{done:?}");
+    assert_eq!(folder.run(&["user", "add", "alice@127.0.0.1"], "").code, 1);
+    assert_eq!(folder.run(&["user", "add", "bob@elsewhere.example"], "").code, 1);
+    assert_eq!(folder.run(&["user", "add", "a b"], "").code, 1);
+    let made = folder.ok(&["user", "add", "bob", "--generate"]);
+    assert!(made.starts_with("bob@127.0.0.1   password  ") && made.contains("(shown once)"), "{made}");
+    let listed = folder.ok(&["user", "list"]);
+    let names: Vec<&str> = listed.lines().filter_map(|line| line.split('\t').next()).collect();
+    assert_eq!(names, ["alice@127.0.0.1", "bob@127.0.0.1"]);
+    assert!(folder.ok(&["user", "show", "bob"]).contains("SHA-256,MD5"));
+    assert_eq!(folder.run(&["user", "passwd", "alice", "--password-stdin"], "two\n").code, 0);
+    assert_eq!(folder.run(&["user", "passwd", "carol", "--generate"], "").code, 1);
+    assert!(folder.ok(&["user", "rm", "bob"]).contains("removed"));
+    assert_eq!(folder.run(&["user", "rm", "bob"], "").code, 1);
+    assert_eq!(folder.run(&["user", "show", "bob"], "").code, 1);
+}
+
+#[test]
+fn without_a_server() {
+    let folder = Folder::new();
+    folder.write("ringway.toml", "[sip]\ndomains = [\"127.0.0.1\"]\n");
+    walk(&folder);
+    let server = Server::start(&folder, &[]);
+    assert_eq!(Phone::new(&server, "alice").register("two"), 200);
+}
+
+#[test]
+fn with_a_server_and_at_once() {
+    let folder = Folder::new();
+    folder.write("ringway.toml", "[sip]\ndomains = [\"127.0.0.1\"]\n");
+    let server = Server::start(&folder, &[]);
+    walk(&folder);
+    let mut alice = Phone::new(&server, "alice");
+    assert_eq!(alice.register("one"), 401);
+    assert_eq!(alice.register("two"), 200);
+    assert!(folder.ok(&["user", "rm", "alice"]).contains("with 1 registered devices"));
+    assert_eq!(folder.ok(&["regs", "list"]), "");
+    assert_eq!(Phone::new(&server, "alice").register("two"), 401);
+}
+
+#[test]
+fn the_password_is_nowhere_on_disk() {
+    let folder = Folder::new();
+    let server = Server::start(&folder, &["--domain", "127.0.0.1"]);
+    let done = folder.run(&["user", "add", "alice", "--password-stdin"], "correct horse battery\n");
+    assert_eq!(done.code, 0, "{done:?}");
+    let log = server.stop();
+    assert!(!log.err.contains("correct horse"));
+    for entry in std::fs::read_dir(folder.path("ringway-data")).expect("there") {
+        let bytes = std::fs::read(entry.expect("readable").path()).expect("readable");
+        assert!(!bytes.windows(13).any(|w| w == b"correct horse"));
+    }
+}

@@ -1,0 +1,57 @@
+//! `ringway check` as an operator sees it: all mistakes of a file in one run.
+
+use crate::world::Folder;
+
+const WRONG: &str = r#"[sip]
+domains = ["office.example.com", "sip:office"]
+listn   = ["udp://0.0.0.0:5060"]
+listen  = ["udp://0.0.0.0:5060", "tls://0.0.0.0:5061"]
+
+[registrar]
+expires = { min = "10m", max = "60s" }
+
+[auth]
+enabled = false
+algorithms = ["SHA256"]
+
+[limits]
+trusted = ["192.168.0.0/33"]
+
+[stroe]
+url = "file:./ringway-data"
+"#;
+
+#[test]
+fn all_mistakes_in_one_run() {
+    let folder = Folder::new();
+    folder.write("ringway.toml", WRONG);
+    let done = folder.run(&["check"], "");
+    assert_eq!(done.code, 1);
+    insta::assert_snapshot!("all_mistakes", done.out + &done.err);
+    assert_eq!(folder.run(&["run"], "").code, 7);
+}
+
+#[test]
+fn one_object_per_mistake() {
+    let folder = Folder::new();
+    folder.write("ringway.toml", WRONG);
+    let done = folder.run(&["check", "--json"], "");
+    assert_eq!((done.code, done.err.as_str()), (1, ""));
+    for line in done.out.lines() {
+        let mistake: serde_json::Value = serde_json::from_str(line).expect("an object");
+        assert!(mistake["code"].is_string() && mistake["line"].is_u64(), "{line}");
+    }
+    assert_eq!(done.out.lines().count(), 8);
+}
+
+#[test]
+fn a_warning_is_no_error_unless_strict() {
+    let folder = Folder::new();
+    folder.write("lab.toml", "[auth]\nenabled = false\n");
+    let done = folder.run(&["check", "-c", "lab.toml"], "");
+    assert_eq!(done.code, 0, "{done:?}");
+    assert!(done.out.contains("warning[no-auth]"), "{done:?}");
+    assert_eq!(folder.run(&["check", "-c", "lab.toml", "--strict"], "").code, 1);
+    assert_eq!(folder.run(&["check", "-c", "missing.toml"], "").code, 1);
+    assert_eq!(folder.run(&["check"], "").code, 0);
+}
