@@ -3,6 +3,7 @@
 
 mod bind;
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -78,7 +79,8 @@ pub async fn start(settings: &Settings, clock: Clock, log: Log) -> Result<Runnin
     let own = address::own();
     let bound = bind::bind(&settings.listen, &own, settings.workers)?;
     let mut store = Store::open(directory).await?;
-    let domains = domains(settings, &bound.listeners, &mut store).await?;
+    let listened = bound.listeners.iter().map(|l| l.address.ip());
+    let domains = domains(settings, listened, &mut store).await?;
     store.set_sockets(
         bound
             .listeners
@@ -174,28 +176,26 @@ fn core_config(settings: &Settings, bound: &Bound, domains: Domains) -> Config {
 
 /// The name we serve when nobody chose one. Passwords are bound to it, so the first choice is kept in the store: an
 /// address that changes does not lock everybody out.
-pub async fn auto_domain(
-    store: &mut Store,
-    addresses: &[std::net::IpAddr],
-) -> Result<String, StoreError> {
+async fn auto_domain(store: &mut Store, addresses: &[IpAddr]) -> Result<String, StoreError> {
     if let Some(domain) = store.domain().await? {
         return Ok(domain);
     }
-    let first = addresses.first().copied().unwrap_or(std::net::Ipv4Addr::LOCALHOST.into());
+    let first = addresses.first().copied().unwrap_or(Ipv4Addr::LOCALHOST.into());
     let domain = address::host(first);
     store.set_domain(&domain).await?;
     Ok(domain)
 }
 
-async fn domains(
+/// What we serve and under which other names, given the addresses we listen on.
+pub async fn domains(
     settings: &Settings,
-    listeners: &[sip_core::config::Listener],
+    listened: impl IntoIterator<Item = IpAddr>,
     store: &mut Store,
 ) -> Result<Domains, StoreError> {
-    let mut own: Vec<std::net::IpAddr> = Vec::new();
-    for listener in listeners {
-        if !own.contains(&listener.address.ip()) {
-            own.push(listener.address.ip());
+    let mut own: Vec<IpAddr> = Vec::new();
+    for ip in listened {
+        if !own.contains(&ip) {
+            own.push(ip);
         }
     }
     let served: Vec<Box<str>> = match &settings.domains {
@@ -203,7 +203,7 @@ async fn domains(
         DomainChoice::Auto => vec![auto_domain(store, &own).await?.into()],
     };
     let mut aliases: Vec<(Box<str>, usize)> = Vec::new();
-    let local = own.iter().any(std::net::IpAddr::is_loopback).then(|| "localhost".to_owned());
+    let local = own.iter().any(IpAddr::is_loopback).then(|| "localhost".to_owned());
     for name in own.iter().map(|ip| address::host(*ip)).chain(address::host_name()).chain(local) {
         let known =
             served.iter().any(|s| **s == *name) || aliases.iter().any(|(a, _)| **a == *name);

@@ -231,8 +231,10 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent_and_fits_a_terminal() {
-        Cli::command().debug_assert();
-        for command in Cli::command().get_subcommands_mut() {
+        let mut cli = Cli::command();
+        cli.clone().debug_assert();
+        cli.build();
+        for command in cli.get_subcommands_mut() {
             let page = command.render_long_help().to_string();
             for line in page.lines() {
                 assert!(line.chars().count() <= 80, "{}: {line}", command.get_name());

@@ -5,6 +5,7 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
+use sip_core::config::Domains;
 use store::{Directory, Home, Store, StoreError, Subscriber};
 
 use super::{Global, exit, fail, password, print, table};
@@ -12,7 +13,7 @@ use crate::address;
 use crate::admin::client::{self, ClientError, Reply};
 use crate::admin::request::{Name, Request, check_password};
 use crate::admin::server::user_item;
-use crate::config::{DomainChoice, Settings};
+use crate::config::Settings;
 use crate::start;
 
 /// Accounts: add, list, show, passwd, rm.
@@ -243,10 +244,10 @@ async fn offline(
     request: &Request,
 ) -> Result<Reply, Refusal> {
     let failed = |error: StoreError| (exit::NO, error.to_string());
-    let served = served(settings, store).await.map_err(failed)?;
-    let canonical =
-        |host: &str| served.iter().find(|s| s.eq_ignore_ascii_case(host)).map(ToString::to_string);
-    let name = |text: &str| Name::read(text, &served, canonical).map_err(|why| (exit::NO, why));
+    let domains = served(settings, store).await.map_err(failed)?;
+    let canonical = |host: &str| domains.canonical(host.as_bytes()).map(str::to_owned);
+    let name =
+        |text: &str| Name::read(text, &domains.served, canonical).map_err(|why| (exit::NO, why));
     let unknown = |name: &Name| (exit::NO, format!("there is no user {}", name.aor()));
     let (mut items, mut last) = (Vec::new(), json!({"ok": true}));
     let mut named = |name: &Name| {
@@ -289,16 +290,11 @@ async fn offline(
 }
 
 /// The domains as the server would serve them.
-async fn served(settings: &Settings, store: &mut Store) -> Result<Vec<Box<str>>, StoreError> {
-    Ok(match &settings.domains {
-        DomainChoice::Named(names) => names.iter().map(|name| name.as_str().into()).collect(),
-        DomainChoice::Auto => {
-            let own = address::own();
-            let listened = settings.listen.iter().flat_map(|l| address::expand(l.address, &own));
-            let listened: Vec<_> = listened.map(|address| address.ip()).collect();
-            vec![start::auto_domain(store, &listened).await?.into()]
-        }
-    })
+async fn served(settings: &Settings, store: &mut Store) -> Result<Domains, StoreError> {
+    let own = address::own();
+    let listened = settings.listen.iter().flat_map(|l| address::expand(l.address, &own));
+    let listened: Vec<_> = listened.map(|address| address.ip()).collect();
+    start::domains(settings, listened, store).await
 }
 
 impl Secret {

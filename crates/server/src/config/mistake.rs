@@ -167,7 +167,7 @@ fn position(source: &str, offset: usize) -> (usize, usize) {
 
 /// The known name nearest to what was written, if one is near.
 pub fn nearest<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
-    let allowed = (written.chars().count() / 3).clamp(1, 3);
+    let allowed = (written.chars().count() / 2).clamp(1, 3);
     known
         .iter()
         .map(|name| (distance(&written.to_lowercase(), name), *name))

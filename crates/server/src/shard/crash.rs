@@ -117,8 +117,9 @@ fn answer(flow: &Flow, raw: &[u8]) -> Option<Bytes> {
 /// For the test that panics cost one message only: a debug build panics on a message that carries this header.
 #[cfg(debug_assertions)]
 pub fn test_hook(input: &Input) {
+    const LINE: &[u8] = b"\nX-Ringway-Panic: now";
     if let Input::Message { bytes, .. } = input
-        && bytes.windows(20).any(|w| w == b"\nX-Ringway-Panic: now")
+        && bytes.windows(LINE.len()).any(|window| window == LINE)
     {
         std::panic::panic_any("asked to by X-Ringway-Panic");
     }

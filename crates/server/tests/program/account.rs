@@ -4,12 +4,19 @@ use crate::world::{Folder, Phone, Server};
 
 fn walk(folder: &Folder) {
     let done = folder.run(&["user", "add", "alice@127.0.0.1", "--password-stdin"], "one\n");
-    assert_eq!((done.code, done.out.lines().next()), (0, Some("alice@127.0.0.1   added")), "{done:?}");
+    assert_eq!(
+        (done.code, done.out.lines().next()),
+        (0, Some("alice@127.0.0.1   added")),
+        "{done:?}"
+    );
     assert_eq!(folder.run(&["user", "add", "alice@127.0.0.1"], "").code, 1);
     assert_eq!(folder.run(&["user", "add", "bob@elsewhere.example"], "").code, 1);
     assert_eq!(folder.run(&["user", "add", "a b"], "").code, 1);
     let made = folder.ok(&["user", "add", "bob", "--generate"]);
-    assert!(made.starts_with("bob@127.0.0.1   password  ") && made.contains("(shown once)"), "{made}");
+    assert!(
+        made.starts_with("bob@127.0.0.1   password  ") && made.contains("(shown once)"),
+        "{made}"
+    );
     let listed = folder.ok(&["user", "list"]);
     let names: Vec<&str> = listed.lines().filter_map(|line| line.split('\t').next()).collect();
     assert_eq!(names, ["alice@127.0.0.1", "bob@127.0.0.1"]);
@@ -24,7 +31,6 @@ fn walk(folder: &Folder) {
 #[test]
 fn without_a_server() {
     let folder = Folder::new();
-    folder.write("ringway.toml", "[sip]\ndomains = [\"127.0.0.1\"]\n");
     walk(&folder);
     let server = Server::start(&folder, &[]);
     assert_eq!(Phone::new(&server, "alice").register("two"), 200);
@@ -33,7 +39,6 @@ fn without_a_server() {
 #[test]
 fn with_a_server_and_at_once() {
     let folder = Folder::new();
-    folder.write("ringway.toml", "[sip]\ndomains = [\"127.0.0.1\"]\n");
     let server = Server::start(&folder, &[]);
     walk(&folder);
     let mut alice = Phone::new(&server, "alice");
@@ -47,7 +52,7 @@ fn with_a_server_and_at_once() {
 #[test]
 fn the_password_is_nowhere_on_disk() {
     let folder = Folder::new();
-    let server = Server::start(&folder, &["--domain", "127.0.0.1"]);
+    let server = Server::start(&folder, &[]);
     let done = folder.run(&["user", "add", "alice", "--password-stdin"], "correct horse battery\n");
     assert_eq!(done.code, 0, "{done:?}");
     let log = server.stop();

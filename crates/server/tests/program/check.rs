@@ -54,4 +54,5 @@ fn a_warning_is_no_error_unless_strict() {
     assert_eq!(folder.run(&["check", "-c", "lab.toml", "--strict"], "").code, 1);
     assert_eq!(folder.run(&["check", "-c", "missing.toml"], "").code, 1);
     assert_eq!(folder.run(&["check"], "").code, 0);
+    assert!(Folder::empty().run(&["check"], "").err.contains("no configuration found"));
 }

@@ -8,7 +8,7 @@ fn ringing(folder: &Folder) -> (Server, Phone, Phone, String) {
     for name in ["alice@127.0.0.1", "bob@127.0.0.1"] {
         folder.ok(&["user", "add", name, "--password-file", "pw"]);
     }
-    let server = Server::start(folder, &["--domain", "127.0.0.1"]);
+    let server = Server::start(folder, &[]);
     let (mut alice, mut bob) = (Phone::new(&server, "alice"), Phone::new(&server, "bob"));
     assert_eq!((alice.register("secret"), bob.register("secret")), (200, 200));
     invite(&mut alice);
@@ -56,7 +56,7 @@ fn an_idle_server_ends_at_once() {
 #[test]
 fn a_call_being_set_up_is_finished_and_new_ones_are_refused() {
     let folder = Folder::new();
-    let (mut server, mut alice, bob, invite) = ringing(&folder);
+    let (mut server, alice, bob, invite) = ringing(&folder);
     bob.send(&answer(&invite, "180 Ringing"));
     alice.wait_for(|m| m.starts_with("SIP/2.0 180"));
     server.signal("TERM");
@@ -71,7 +71,6 @@ fn a_call_being_set_up_is_finished_and_new_ones_are_refused() {
         assert!(matches!(code, 407 | 408 | 480 | 486), "{text}");
     }
     assert!(server.is_running());
-    assert_eq!(alice.ask("OPTIONS", "sip:127.0.0.1", "").0, 200);
     bob.send(&answer(&invite, "200 OK"));
     alice.wait_for(|m| m.starts_with("SIP/2.0 200") && m.contains("INVITE"));
     assert_eq!(server.end().code, 0);

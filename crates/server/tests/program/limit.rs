@@ -32,7 +32,14 @@ fn fd_exhaust() {
     let folder = Folder::new();
     let mut command = Command::new("prlimit");
     command.args(["--nofile=256:256", env!("CARGO_BIN_EXE_ringway"), "run", "--json"]);
-    command.args(["--listen", "udp://127.0.0.1:0", "--listen", "tcp://127.0.0.1:0", "--log", "off"]);
+    command.args([
+        "--listen",
+        "udp://127.0.0.1:0",
+        "--listen",
+        "tcp://127.0.0.1:0",
+        "--log",
+        "off",
+    ]);
     command.current_dir(folder.path("."));
     let mut server = Server::spawn(command);
     let address = server.address("tcp");
@@ -43,7 +50,9 @@ fn fd_exhaust() {
     let mut crowd = Vec::new();
     for _ in 0..1_000 {
         // The server may refuse, and the backlog may be full: both are its right.
-        if let Ok(stream) = TcpStream::connect_timeout(&address, std::time::Duration::from_millis(100)) {
+        if let Ok(stream) =
+            TcpStream::connect_timeout(&address, std::time::Duration::from_millis(100))
+        {
             crowd.push(stream);
         }
     }

@@ -7,7 +7,7 @@ use crate::world::{Folder, Phone, Server};
 fn a_panic_costs_one_message() {
     let folder = Folder::new();
     folder.ok(&["user", "add", "alice@127.0.0.1", "--generate"]);
-    let mut server = Server::start(&folder, &["--domain", "127.0.0.1"]);
+    let mut server = Server::start(&folder, &[]);
     let (pid, mut phone) = (server.id(), Phone::new(&server, "alice"));
     for _ in 0..20 {
         let (code, text) = phone.ask("OPTIONS", "sip:127.0.0.1", "X-Ringway-Panic: now\r\n");

@@ -4,7 +4,7 @@ use crate::world::{Folder, Phone, Server};
 
 #[test]
 fn an_empty_folder_two_commands_and_a_phone() {
-    let folder = Folder::new();
+    let folder = Folder::empty();
     let server = Server::start(&folder, &["--domain", "127.0.0.1"]);
     let added: serde_json::Value =
         serde_json::from_str(&folder.ok(&["user", "add", "alice", "--json"])).expect("one object");
@@ -16,7 +16,10 @@ fn an_empty_folder_two_commands_and_a_phone() {
     assert_eq!(alice.register("wrong"), 401);
     assert_eq!(alice.register(&password), 200);
     let listed = folder.ok(&["regs", "list"]);
-    assert!(listed.starts_with(&format!("alice@127.0.0.1\tsip:alice@{}\t", alice.local())), "{listed}");
+    assert!(
+        listed.starts_with(&format!("alice@127.0.0.1\tsip:alice@{}\t", alice.local())),
+        "{listed}"
+    );
     assert_eq!(folder.ok(&["regs", "list", "--json"]).lines().count(), 1);
 
     let status: serde_json::Value =
@@ -30,13 +33,15 @@ fn an_empty_folder_two_commands_and_a_phone() {
 fn a_registration_outlives_the_server() {
     let folder = Folder::new();
     folder.write("pw", "secret\n");
-    assert!(folder.ok(&["user", "add", "alice@127.0.0.1", "--password-file", "pw"]).contains("added"));
-    let server = Server::start(&folder, &["--domain", "127.0.0.1"]);
+    assert!(
+        folder.ok(&["user", "add", "alice@127.0.0.1", "--password-file", "pw"]).contains("added")
+    );
+    let server = Server::start(&folder, &[]);
     assert_eq!(server.ready["accounts"], 1);
     let mut alice = Phone::new(&server, "alice");
     assert_eq!(alice.register("secret"), 200);
     drop(server); // SIGKILL: what was acknowledged is on disk
-    let server = Server::start(&folder, &["--domain", "127.0.0.1"]);
+    let server = Server::start(&folder, &[]);
     assert_eq!(server.ready["bindings"], 1);
     assert!(folder.ok(&["regs", "list"]).contains("alice@127.0.0.1"));
     assert_eq!(server.stop().code, 0);
@@ -45,7 +50,7 @@ fn a_registration_outlives_the_server() {
 #[test]
 fn in_memory_nothing_is_left_behind() {
     let folder = Folder::new();
-    let words = ["--domain", "127.0.0.1", "--store", "memory:", "--admin", "a.sock"];
+    let words = ["--store", "memory:", "--admin", "a.sock"];
     let server = Server::start(&folder, &words);
     folder.write("pw", "secret\n");
     let add = ["user", "add", "alice", "--password-file", "pw", "--admin", "a.sock"];
@@ -58,7 +63,7 @@ fn in_memory_nothing_is_left_behind() {
 
 #[test]
 fn the_first_lines_say_what_is_in_force() {
-    let folder = Folder::new();
+    let folder = Folder::empty();
     let mut command = folder.command(&["run", "--listen", "udp://127.0.0.1:0", "--log", "off"]);
     let child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
     let mut child = child.spawn().expect("starts");
@@ -72,7 +77,8 @@ fn the_first_lines_say_what_is_in_force() {
     }
     let _ = child.kill();
     let _ = child.wait();
-    let firsts: Vec<&str> = lines.iter().filter_map(|line| line.split_whitespace().next()).collect();
+    let firsts: Vec<&str> =
+        lines.iter().filter_map(|line| line.split_whitespace().next()).collect();
     let wanted = ["ringway", "data", "domain", "listen", "policy", "admin", "users", "ready"];
     assert_eq!(firsts, wanted, "{lines:#?}");
     assert!(lines[1].ends_with("(new)") && lines[3].contains("udp 127.0.0.1:"), "{lines:#?}");

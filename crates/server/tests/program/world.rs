@@ -22,7 +22,17 @@ impl Folder {
         let n = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("ringway-test-{}-{n}", std::process::id()));
         std::fs::create_dir_all(&path).expect("a folder");
-        Self(path)
+        let folder = Self(path);
+        // The phones here know the server by its address.
+        folder.write("ringway.toml", "[sip]\ndomains = [\"127.0.0.1\"]\n");
+        folder
+    }
+
+    /// Without any configuration.
+    pub fn empty() -> Self {
+        let folder = Self::new();
+        std::fs::remove_file(folder.path("ringway.toml")).expect("removed");
+        folder
     }
 
     pub fn write(&self, name: &str, text: &str) {
@@ -76,7 +86,11 @@ pub struct Done {
 impl From<Output> for Done {
     fn from(output: Output) -> Self {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
-        Self { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            out: text(output.stdout),
+            err: text(output.stderr),
+        }
     }
 }
 
@@ -90,7 +104,8 @@ pub struct Server {
 impl Server {
     /// On ports of the kernel's choosing, one for UDP and one for TCP.
     pub fn start(folder: &Folder, words: &[&str]) -> Self {
-        let listen = ["run", "--json", "--listen", "udp://127.0.0.1:0", "--listen", "tcp://127.0.0.1:0"];
+        let listen =
+            ["run", "--json", "--listen", "udp://127.0.0.1:0", "--listen", "tcp://127.0.0.1:0"];
         Self::spawn(folder.command(&[&listen, words].concat()))
     }
 
@@ -159,14 +174,13 @@ pub struct Phone {
     server: SocketAddr,
     pub name: String,
     cseq: u32,
-    credential: Option<Credential>,
 }
 
 impl Phone {
     pub fn new(server: &Server, name: &str) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
         socket.set_read_timeout(Some(PATIENCE)).expect("set");
-        Self { socket, server: server.address("udp"), name: name.to_owned(), cseq: 0, credential: None }
+        Self { socket, server: server.address("udp"), name: name.to_owned(), cseq: 0 }
     }
 
     pub fn local(&self) -> SocketAddr {
@@ -210,14 +224,25 @@ impl Phone {
 
     /// Sends and returns the status of the final answer.
     pub fn ask(&mut self, method: &str, uri: &str, extra: &str) -> (u16, String) {
-        let request = self.request(method, uri, &format!("<{uri}>"), extra);
+        // A REGISTER is about its To (RFC 3261 §10.2), everything else about its Request-URI.
+        let to = match method {
+            "REGISTER" => format!("<sip:{}@127.0.0.1>", self.name),
+            _ => format!("<{uri}>"),
+        };
+        let request = self.request(method, uri, &to, extra);
         self.send(&request);
         let answer = self.wait_for(|m| m.starts_with("SIP/2.0 ") && !m.starts_with("SIP/2.0 1"));
         (status(&answer), answer)
     }
 
     /// Asks, answers the challenge, and returns the final status.
-    pub fn ask_as(&mut self, method: &str, uri: &str, password: &str, extra: &str) -> (u16, String) {
+    pub fn ask_as(
+        &mut self,
+        method: &str,
+        uri: &str,
+        password: &str,
+        extra: &str,
+    ) -> (u16, String) {
         let (code, answer) = self.ask(method, uri, extra);
         let (field, reply) = match code {
             401 => ("www-authenticate", "Authorization"),
@@ -227,10 +252,8 @@ impl Phone {
         let value = header(&answer, field).expect("a challenge");
         let challenge = Challenge::read(value.as_bytes()).expect("readable");
         let mut credential = Credential::new(&challenge, self.name.as_bytes(), password.as_bytes());
-        let mut line = format!("{reply}: ").into_bytes();
-        credential.write(credential.clone().next_use(), method.as_bytes(), uri.as_bytes(), b"c0ffee", &mut line);
-        let _ = credential.next_use();
-        self.credential = Some(credential);
+        let (nc, mut line) = (credential.next_use(), format!("{reply}: ").into_bytes());
+        credential.write(nc, method.as_bytes(), uri.as_bytes(), b"c0ffee", &mut line);
         let line = String::from_utf8(line).expect("text");
         self.ask(method, uri, &format!("{extra}{line}\r\n"))
     }
