@@ -11,10 +11,9 @@ pub const VALUE: u8 = 4;
 pub const URI: u8 = 8;
 /// Letters, digits, `-`, `.` and the `_` that some networks use in names.
 pub const HOST: u8 = 16;
-pub const DIGIT: u8 = 32;
-pub const HEX: u8 = 64;
+pub const HEX: u8 = 32;
 /// Any visible byte: what a Call-ID may hold.
-pub const VISIBLE: u8 = 128;
+pub const VISIBLE: u8 = 64;
 
 const fn classify(b: u8) -> u8 {
     let mut bits = 0;
@@ -38,9 +37,6 @@ const fn classify(b: u8) -> u8 {
     if b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_') {
         bits |= HOST;
     }
-    if b.is_ascii_digit() {
-        bits |= DIGIT;
-    }
     if b.is_ascii_hexdigit() {
         bits |= HEX;
     }
@@ -60,11 +56,41 @@ static CLASS: [u8; 256] = {
 /// Whether `b` is of any of the classes in `bits`.
 #[inline(always)]
 pub fn is(b: u8, bits: u8) -> bool {
+    count(1);
     CLASS[b as usize] & bits != 0
 }
 
+/// The first place of a byte.
+#[inline(always)]
+pub fn find(needle: u8, bytes: &[u8]) -> Option<usize> {
+    let found = memchr::memchr(needle, bytes);
+    count(found.unwrap_or(bytes.len()));
+    found
+}
+
+/// How many bytes have been looked at: tests hold it to a multiple of the input, whatever the input.
+#[cfg(test)]
+pub mod looked {
+    use std::cell::Cell;
+
+    thread_local! {
+        pub static AT: Cell<usize> = const { Cell::new(0) };
+    }
+}
+
+#[inline(always)]
+pub fn count(_bytes: usize) {
+    #[cfg(test)]
+    looked::AT.set(looked::AT.get() + _bytes);
+}
+
+/// Whether `bytes` is not empty and only digits.
+pub fn digits(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit)
+}
+
 /// How many bytes at the start are of the class, which is one bit. Four at a time: most of all reading is this loop.
-#[inline]
+#[inline(always)]
 pub fn run(bytes: &[u8], bit: u8) -> usize {
     let (fours, _) = bytes.as_chunks::<4>();
     let mut len = 0;
@@ -74,6 +100,7 @@ pub fn run(bytes: &[u8], bit: u8) -> usize {
             break;
         }
         len += 4;
+        count(4);
     }
     while let Some(&b) = bytes.get(len)
         && is(b, bit)
@@ -116,6 +143,7 @@ pub fn number(bytes: &[u8]) -> Option<u32> {
         return None;
     }
     let mut n: u32 = 0;
+    count(bytes.len());
     for &b in bytes {
         if !b.is_ascii_digit() {
             return None;
@@ -167,7 +195,7 @@ mod tests {
                 if let Some(b) = text.get_mut(stop) {
                     *b = b'x';
                 }
-                assert_eq!(run(&text, DIGIT), stop.min(length), "{length} {stop}");
+                assert_eq!(run(&text, HEX), stop.min(length), "{length} {stop}");
             }
         }
     }

@@ -123,13 +123,10 @@ impl Head {
         if let Some(&name) = MANDATORY.iter().find(|&&name| !self.has(name)) {
             return Err(Kind::Missing(name).at(0));
         }
-        let mut seen = 0u128;
-        for field in &self.fields {
-            let bit = field.name.bit();
-            if seen & bit != 0 && ONCE.contains(&field.name) {
+        for (at, field) in self.fields.iter().enumerate() {
+            if self.position(field.name) != Some(at) && ONCE.contains(&field.name) {
                 return Err(Kind::Repeated(field.name).at(self.value_of(field).1 as usize));
             }
-            seen |= bit;
         }
         Ok(())
     }

@@ -19,6 +19,7 @@ impl<'a> Cursor<'a> {
 
     #[inline]
     pub fn peek(&self) -> Option<u8> {
+        byte::count(1);
         self.bytes.get(self.at).copied()
     }
 
@@ -49,12 +50,22 @@ impl<'a> Cursor<'a> {
     }
 
     /// The longest run of bytes of this class, perhaps empty.
-    #[inline]
+    #[inline(always)]
     pub fn run(&mut self, class: u8) -> &'a [u8] {
         let rest = self.rest();
         let len = byte::run(rest, class);
         self.at += len;
         cut(rest, 0, len)
+    }
+
+    /// The longest run of digits, perhaps empty.
+    #[inline]
+    pub fn digits(&mut self) -> &'a [u8] {
+        let start = self.at;
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.at += 1;
+        }
+        self.since(start)
     }
 
     #[inline]

@@ -17,10 +17,14 @@ impl Head {
             Some(at) => {
                 self.fields[at] = field;
                 let mut index = 0;
+                let before = self.fields.len();
                 self.fields.retain(|f| {
                     index += 1;
                     f.name != name || index == at + 1
                 });
+                if self.fields.len() != before {
+                    self.reindex();
+                }
             }
             None => self.push(field),
         }
@@ -31,7 +35,7 @@ impl Head {
         let field = self.line(name, name.as_str().as_bytes(), value);
         let at = self.position(name).unwrap_or(0);
         self.fields.insert(at, field);
-        self.names |= name.bit();
+        self.reindex();
     }
 
     /// Puts a header after all others.
@@ -55,7 +59,7 @@ impl Head {
         }
         let before = self.fields.len();
         self.fields.retain(|f| f.name != name);
-        self.names &= !name.bit();
+        self.reindex();
         before - self.fields.len()
     }
 
@@ -74,24 +78,29 @@ impl Head {
                 at += 1;
             }
         }
+        self.reindex();
         before - self.fields.len()
     }
 
     /// Removes the first element of the comma list that starts with the first header of this name. `false` when there
     /// is none or it cannot be read.
     pub fn pop_first(&mut self, name: Name) -> bool {
+        if name == Name::Other {
+            return false;
+        }
         let Some(at) = self.position(name) else { return false };
         let value = self.value_of(&self.fields[at]).0;
         let Ok(end) = first_end(name, value) else { return false };
         if end >= value.len() {
             self.fields.remove(at);
-            if !self.fields.iter().any(|f| f.name == name) {
-                self.names &= !name.bit();
-            }
+            self.reindex();
             return true;
         }
-        let rest = byte::trim(byte::cut(value, end + 1, value.len())).to_vec();
-        self.fields[at] = self.folded_line(name, &rest);
+        let mut next = end + 1;
+        while value.get(next).is_some_and(|&b| byte::is(b, byte::SPACE)) {
+            next += 1;
+        }
+        self.fields[at] = self.fields[at].cut_to(next);
         true
     }
 
@@ -121,7 +130,7 @@ impl Head {
     }
 
     fn push(&mut self, field: Field) {
-        self.names |= field.name.bit();
+        self.index.note(field.name, self.fields.len());
         self.fields.push(field);
     }
 

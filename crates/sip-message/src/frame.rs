@@ -3,7 +3,6 @@
 //! the length is unknown the stream is broken.
 
 use bytes::{Buf, Bytes, BytesMut};
-use memchr::memchr;
 
 use crate::byte::{self, TOKEN, cut, is};
 use crate::limit;
@@ -24,8 +23,10 @@ pub enum Frame {
 #[derive(Debug, Default)]
 pub struct Framer {
     buf: BytesMut,
-    /// Lines before this offset have been looked at.
-    seen: usize,
+    /// Where the line starts that is not complete yet.
+    line: usize,
+    /// Up to here no line end was found: nothing before it is looked at again.
+    searched: usize,
     content_length: Option<u32>,
     /// A Content-Length that is no number, or two that differ.
     conflict: bool,
@@ -58,7 +59,7 @@ impl Framer {
             return None;
         }
         if self.total.is_none() {
-            if self.seen == 0 {
+            if self.line == 0 {
                 if let Some(frame) = self.skip_blank_lines() {
                     return Some(frame);
                 }
@@ -82,7 +83,8 @@ impl Framer {
     }
 
     fn restart(&mut self) {
-        self.seen = 0;
+        self.line = 0;
+        self.searched = 0;
         self.content_length = None;
         self.conflict = false;
         self.total = None;
@@ -114,31 +116,34 @@ impl Framer {
     /// Looks at the lines that are complete. `None`: the head is not.
     fn read_head(&mut self) -> Option<()> {
         loop {
-            let rest = cut(&self.buf, self.seen, self.buf.len());
-            let Some(end) = memchr(b'\n', rest) else {
+            let rest = cut(&self.buf, self.searched, self.buf.len());
+            let Some(at) = byte::find(b'\n', rest) else {
+                self.searched = self.buf.len();
                 return self.wait_or_break();
             };
-            if self.seen > 0 && matches!(cut(rest, 0, end), [] | [b'\r']) {
-                return self.end_head(self.seen + end + 1);
+            let lf = self.searched + at;
+            let line = cut(&self.buf, self.line, lf);
+            if self.line > 0 && matches!(line, [] | [b'\r']) {
+                return self.end_head(lf + 1);
             }
-            // A fold continues the line: it is complete only when the byte behind it is there.
-            let mut end = end;
-            loop {
-                match rest.get(end + 1) {
-                    Some(b' ' | b'\t') => match memchr(b'\n', cut(rest, end + 1, rest.len())) {
-                        Some(more) => end += 1 + more,
-                        None => return self.wait_or_break(),
-                    },
-                    Some(_) => break,
-                    None => return self.wait_or_break(),
+            match self.buf.get(lf + 1) {
+                // Whether the line goes on is only known with the byte behind it.
+                None => {
+                    self.searched = lf;
+                    return self.wait_or_break();
                 }
+                Some(b' ' | b'\t') => {
+                    self.searched = lf + 1;
+                    continue;
+                }
+                Some(_) => {}
             }
-            if self.seen > 0 {
-                let found = content_length(cut(rest, 0, end));
+            if self.line > 0 {
+                let found = content_length(line);
                 self.note(found);
             }
-            self.seen += end + 1;
-            if self.seen > limit::HEAD_BYTES_MAX {
+            (self.line, self.searched) = (lf + 1, lf + 1);
+            if self.line > limit::HEAD_BYTES_MAX {
                 return self.broken_head();
             }
         }

@@ -34,7 +34,7 @@ pub(crate) struct Field {
     /// From the start of the line to the value.
     value_at: u16,
     value_len: u16,
-    /// The whole line with its line end.
+    /// The whole line with its line end. 0: the value no longer fits its line, and the line is written anew.
     line_len: u16,
     pub name: Name,
 }
@@ -42,8 +42,8 @@ pub(crate) struct Field {
 impl Field {
     /// `line..end` is the whole line with its line end, `value..value_end` the trimmed value in it.
     pub fn new(name: Name, line: usize, value: usize, value_end: usize, end: usize) -> Self {
-        // Everything is inside one head of at most 32 KiB; a longer edit is cut rather than wrapped.
-        let short = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
+        // A line is at most a head of 32 KiB: the parser and the edits see to it.
+        let short = |n: usize| n as u16;
         Self {
             start: line as u32,
             value_at: short(value - line),
@@ -70,13 +70,50 @@ impl Field {
         self.span(0, self.line_len)
     }
 
+    /// The same header from a later byte of its value on.
+    pub fn cut_to(mut self, at: usize) -> Self {
+        let at = (at as u16).min(self.value_len);
+        self.value_at += at;
+        self.value_len -= at;
+        self.line_len = 0;
+        self
+    }
+
+    /// Whether the line can be copied as it stands.
+    pub fn has_line(&self) -> bool {
+        self.line_len > 0
+    }
+
     /// Whether `next` follows this line in the same buffer without a gap.
     pub fn touches(&self, next: &Self) -> bool {
-        self.start + u32::from(self.line_len) == next.start
+        self.has_line() && next.has_line() && self.start + u32::from(self.line_len) == next.start
     }
 }
 
 pub(crate) type Fields = SmallVec<[Field; 24]>;
+
+/// Where each name occurs first.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Index([u8; Name::COUNT]);
+
+impl Default for Index {
+    fn default() -> Self {
+        Self([0; Name::COUNT])
+    }
+}
+
+impl Index {
+    /// Too far back for a byte: look for it.
+    const FAR: u8 = 255;
+
+    #[inline(always)]
+    pub fn note(&mut self, name: Name, at: usize) {
+        let place = &mut self.0[name as usize];
+        if *place == 0 {
+            *place = (at + 1).min(usize::from(Self::FAR)) as u8;
+        }
+    }
+}
 
 /// The headers and the body of a request or a response.
 #[derive(Clone, Debug)]
@@ -84,8 +121,7 @@ pub struct Head {
     pub(crate) buf: Bytes,
     pub(crate) edits: Vec<u8>,
     pub(crate) fields: Fields,
-    /// Which names occur.
-    pub(crate) names: u128,
+    pub(crate) index: Index,
     /// Where the body starts and ends in `buf`.
     pub(crate) body: (u32, u32),
 }
@@ -113,15 +149,26 @@ impl Head {
         (self.text(span), base)
     }
 
+    #[inline]
     pub(crate) fn has(&self, name: Name) -> bool {
-        self.names & name.bit() != 0
+        self.index.0[name as usize] != 0
     }
 
+    #[inline]
     pub(crate) fn position(&self, name: Name) -> Option<usize> {
-        if !self.has(name) {
-            return None;
+        match self.index.0[name as usize] {
+            0 => None,
+            Index::FAR => self.fields.iter().position(|f| f.name == name),
+            place => Some(usize::from(place) - 1),
         }
-        self.fields.iter().position(|f| f.name == name)
+    }
+
+    /// After fields have moved.
+    pub(crate) fn reindex(&mut self) {
+        self.index = Index::default();
+        for (at, field) in self.fields.iter().enumerate() {
+            self.index.note(field.name, at);
+        }
     }
 
     pub(crate) fn first(&self, name: Name) -> Option<&Field> {
@@ -170,6 +217,9 @@ impl Head {
     }
 
     pub(crate) fn name_of(&self, field: &Field) -> &[u8] {
+        if !field.has_line() {
+            return field.name.as_str().as_bytes();
+        }
         let line = self.text(field.line());
         byte::cut(line, 0, line.iter().position(|&b| !byte::is(b, byte::TOKEN)).unwrap_or(0))
     }

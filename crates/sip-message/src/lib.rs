@@ -3,6 +3,10 @@
 //!
 //! It never touches a socket, a clock or a thread, never interprets a body, and never repairs a message in silence.
 
+// The tests that count name this crate as its users do.
+#[cfg(test)]
+extern crate self as sip_message;
+
 pub mod error;
 pub mod frame;
 pub mod head;
@@ -19,6 +23,9 @@ mod byte;
 mod check;
 mod cursor;
 mod edit;
+mod line;
+#[cfg(test)]
+mod linear;
 mod parse;
 
 pub use check::{Checked, CheckedHead};

@@ -19,6 +19,22 @@ macro_rules! names {
 }
 
 names! {
+    Via "Via",
+    From "From",
+    To "To",
+    CallId "Call-ID",
+    CSeq "CSeq",
+    MaxForwards "Max-Forwards",
+    ContentLength "Content-Length",
+    Route "Route",
+    RecordRoute "Record-Route",
+    Contact "Contact",
+    Expires "Expires",
+    Authorization "Authorization",
+    ProxyAuthorization "Proxy-Authorization",
+    Require "Require",
+    ProxyRequire "Proxy-Require",
+    ContentType "Content-Type",
     Accept "Accept",
     AcceptContact "Accept-Contact",
     AcceptEncoding "Accept-Encoding",
@@ -27,30 +43,21 @@ names! {
     Allow "Allow",
     AllowEvents "Allow-Events",
     AuthenticationInfo "Authentication-Info",
-    Authorization "Authorization",
-    CallId "Call-ID",
     CallInfo "Call-Info",
-    Contact "Contact",
     ContentDisposition "Content-Disposition",
     ContentEncoding "Content-Encoding",
     ContentLanguage "Content-Language",
-    ContentLength "Content-Length",
-    ContentType "Content-Type",
-    CSeq "CSeq",
     Date "Date",
     Diversion "Diversion",
     ErrorInfo "Error-Info",
     Event "Event",
-    Expires "Expires",
     FlowTimer "Flow-Timer",
-    From "From",
     HistoryInfo "History-Info",
     Identity "Identity",
     IdentityInfo "Identity-Info",
     InReplyTo "In-Reply-To",
     Join "Join",
     MaxBreadth "Max-Breadth",
-    MaxForwards "Max-Forwards",
     MimeVersion "MIME-Version",
     MinExpires "Min-Expires",
     MinSe "Min-SE",
@@ -61,20 +68,15 @@ names! {
     Priority "Priority",
     Privacy "Privacy",
     ProxyAuthenticate "Proxy-Authenticate",
-    ProxyAuthorization "Proxy-Authorization",
-    ProxyRequire "Proxy-Require",
     RAck "RAck",
     Reason "Reason",
-    RecordRoute "Record-Route",
     ReferredBy "Referred-By",
     ReferTo "Refer-To",
     RejectContact "Reject-Contact",
     Replaces "Replaces",
     ReplyTo "Reply-To",
     RequestDisposition "Request-Disposition",
-    Require "Require",
     RetryAfter "Retry-After",
-    Route "Route",
     RSeq "RSeq",
     Server "Server",
     ServiceRoute "Service-Route",
@@ -86,10 +88,8 @@ names! {
     Supported "Supported",
     TargetDialog "Target-Dialog",
     Timestamp "Timestamp",
-    To "To",
     Unsupported "Unsupported",
     UserAgent "User-Agent",
-    Via "Via",
     Warning "Warning",
     WwwAuthenticate "WWW-Authenticate",
 }
@@ -99,20 +99,28 @@ impl Name {
     pub const COUNT: usize = ALL.len() + 1;
 
     /// The header this text names, in any case, long or compact (RFC 3261 §7.3.3).
-    #[inline]
     pub fn of(text: &[u8]) -> Self {
-        match text {
-            [letter] => compact(*letter),
-            _ => {
-                let Some(slot) = slot(text) else { return Self::Other };
-                let candidate = TABLE[slot];
-                if candidate.as_str().as_bytes().eq_ignore_ascii_case(text) {
-                    candidate
-                } else {
-                    Self::Other
-                }
-            }
+        if text.len() > WINDOW {
+            return Self::Other;
         }
+        let mut window = [0; WINDOW];
+        for (to, from) in window.iter_mut().zip(text) {
+            *to = *from;
+        }
+        Self::in_window(&words(&window), text.len())
+    }
+
+    /// The header named by the first `len` bytes of a window.
+    #[inline(always)]
+    pub(crate) fn in_window(window: &[u64; 3], len: usize) -> Self {
+        let ([a, b, c], Some([x, y, z])) = (window, MASKS.get(len)) else { return Self::Other };
+        if len == 1 {
+            return compact(*a as u8);
+        }
+        // The length stands where no known name reaches, so that padding is not mistaken for text.
+        let key = [lower(*a) & x, lower(*b) & y, lower(*c) & z | (len as u64) << 56];
+        let candidate = TABLE[slot(&key)];
+        if KEYS[candidate as usize] == key { candidate } else { Self::Other }
     }
 
     /// The bit of this name in a set of names.
@@ -126,6 +134,37 @@ impl core::fmt::Display for Name {
         f.write_str(self.as_str())
     }
 }
+
+/// Names are looked up in a window of this many bytes, as three words: no known name is longer.
+pub(crate) const WINDOW: usize = 24;
+
+#[inline(always)]
+pub(crate) fn words(window: &[u8; WINDOW]) -> [u64; 3] {
+    let ([a, b, c], _) = window.as_chunks::<8>() else { return [0; 3] };
+    [u64::from_le_bytes(*a), u64::from_le_bytes(*b), u64::from_le_bytes(*c)]
+}
+
+/// Eight letters in lower case. Only bytes that could be letters are touched, so that no control character can pass
+/// for the `-` of a name.
+#[inline(always)]
+const fn lower(word: u64) -> u64 {
+    word | (word & 0x4040_4040_4040_4040) >> 1
+}
+
+/// What keeps the first so many bytes of a window.
+static MASKS: [[u64; 3]; WINDOW + 1] = {
+    let mut masks = [[0; 3]; WINDOW + 1];
+    let mut len = 0;
+    while len <= WINDOW {
+        let mut at = 0;
+        while at < len {
+            masks[len][at / 8] |= 0xff << (at % 8 * 8);
+            at += 1;
+        }
+        len += 1;
+    }
+    masks
+};
 
 const fn compact(letter: u8) -> Name {
     match letter | 0x20 {
@@ -155,34 +194,48 @@ const fn compact(letter: u8) -> Name {
 
 const SLOTS: usize = 256;
 
-/// Where a name of two or more bytes stands in the table. The factors are chosen so that no two known names meet;
-/// `table` refuses to compile when a new one does.
-#[inline]
-const fn slot(text: &[u8]) -> Option<usize> {
-    let [first, .., last] = text else { return None };
-    let middle = text[text.len() / 2] | 0x20;
-    let mix = text.len() * 55
-        + (*first | 0x20) as usize * 16
-        + (*last | 0x20) as usize * 30
-        + middle as usize * 61;
-    Some(mix % SLOTS)
+/// Where a name stands in the table. The factor is chosen so that no two known names meet; `table` refuses to compile
+/// when a new one does.
+#[inline(always)]
+const fn slot(key: &[u64; 3]) -> usize {
+    let mix = key[0] ^ key[1].rotate_left(23) ^ key[2].rotate_left(41);
+    (mix.wrapping_mul(0x085a_6fd1_bd9c_9f15) >> 56) as usize
 }
 
 static TABLE: [Name; SLOTS] = table();
 
+/// The folded text of each name; of `Other` nothing that a name could be.
+static KEYS: [[u64; 3]; Name::COUNT] = keys();
+
 /// A set of names is the bits of a u128.
 const _: () = assert!(Name::COUNT <= 128);
 
-const fn table() -> [Name; SLOTS] {
-    let mut table = [Name::Other; SLOTS];
+const fn keys() -> [[u64; 3]; Name::COUNT] {
+    let mut keys = [[0; 3]; Name::COUNT];
     let mut i = 0;
     while i < ALL.len() {
-        let (name, text) = ALL[i];
-        let Some(slot) = slot(text.as_bytes()) else { panic!("a header name is too short") };
-        assert!(
-            table[slot] as u8 == Name::Other as u8,
-            "two names share a slot: choose new factors"
-        );
+        let text = ALL[i].1.as_bytes();
+        assert!(text.len() > 1 && text.len() < WINDOW, "a name does not fit the window");
+        keys[ALL[i].0 as usize][2] = (text.len() as u64) << 56;
+        let mut at = 0;
+        while at < text.len() {
+            keys[ALL[i].0 as usize][at / 8] |=
+                (text[at].to_ascii_lowercase() as u64) << (at % 8 * 8);
+            at += 1;
+        }
+        i += 1;
+    }
+    keys
+}
+
+const fn table() -> [Name; SLOTS] {
+    let mut table = [Name::Other; SLOTS];
+    let keys = keys();
+    let mut i = 0;
+    while i < ALL.len() {
+        let name = ALL[i].0;
+        let slot = slot(&keys[name as usize]);
+        assert!(table[slot] as u8 == Name::Other as u8, "two names meet: choose a new factor");
         table[slot] = name;
         i += 1;
     }
@@ -206,7 +259,7 @@ mod tests {
     fn compact_and_unknown() {
         assert_eq!(Name::of(b"v"), Name::Via);
         assert_eq!(Name::of(b"L"), Name::ContentLength);
-        for other in [&b"C%6Fntact"[..], b"q", b"", b"X-Via", b"Vib"] {
+        for other in [&b"C%6Fntact"[..], b"q", b"", b"X-Via", b"Vib", b"Call\rID", b"via\0"] {
             assert_eq!(Name::of(other), Name::Other);
         }
     }

@@ -2,14 +2,14 @@
 //! input. It checks the structure: start line, header lines, Content-Length, limits; not what header values mean.
 
 use bytes::Bytes;
-use memchr::memchr2;
 
 use crate::byte::{self, SPACE, TOKEN, cut, is};
 use crate::error::{Malformed, ParseError, ParseErrorKind as Kind};
-use crate::head::{Field, Fields, Head, Span};
+use crate::head::{Field, Fields, Head, Index, Span};
 use crate::limit;
+use crate::line::{Line, LineEnds};
 use crate::message::{Message, Request, Response};
-use crate::name::Name;
+use crate::name::{self, Name};
 
 /// What the first line says.
 enum Start {
@@ -17,16 +17,10 @@ enum Start {
     Response { status: u16, reason: Span },
 }
 
-/// The line at `from`: where its text ends, and where the next one starts.
-struct Line {
-    end: usize,
-    next: usize,
-}
-
 /// What reading the head gave: it goes on after an error, so that the Via of a bad request is still found.
 struct Reader {
     fields: Fields,
-    names: u128,
+    index: Index,
     content_length: Option<u32>,
     error: Option<ParseError>,
 }
@@ -42,19 +36,22 @@ pub fn message(buf: Bytes) -> Result<Message, Malformed> {
     let bytes = cut(&buf, 0, buf.len().min(limit::MESSAGE_BYTES_MAX + 1));
     let first = bytes.iter().position(|&b| b != b'\r' && b != b'\n');
     let Some(first) = first else { return Err(drop(Kind::Empty.at(0))) };
-    let mut reader = Reader { fields: Fields::new(), names: 0, content_length: None, error: None };
+    let mut reader = Reader {
+        fields: Fields::new(),
+        index: Index::default(),
+        content_length: None,
+        error: None,
+    };
     if bytes.len() > limit::MESSAGE_BYTES_MAX {
         reader.fail(Kind::MessageTooLarge, limit::MESSAGE_BYTES_MAX);
     }
-    let (start, body) = match line(bytes, first) {
-        Ok(line) => (start_line(bytes, first, line.end, &mut reader), line.next),
-        Err(error) => return Err(drop(error)),
-    };
-    let start = start.map_err(drop)?;
-    let body = headers(bytes, body, &mut reader);
+    let ends = LineEnds::new();
+    let line = ends.line(bytes, first).map_err(|(error, _)| drop(error))?;
+    let start = start_line(bytes, first, line.end, &mut reader).map_err(drop)?;
+    let body = headers(bytes, line.next, ends, &mut reader);
     let end = body_end(bytes, body, &mut reader);
-    let Reader { fields, names, error, .. } = reader;
-    let head = Head { buf, edits: Vec::new(), fields, names, body: (body as u32, end as u32) };
+    let Reader { fields, index, error, .. } = reader;
+    let head = Head { buf, edits: Vec::new(), fields, index, body: (body as u32, end as u32) };
     let Some(error) = error else {
         return Ok(match start {
             Start::Request { method, uri } => Message::Request(Request { head, method, uri }),
@@ -72,28 +69,6 @@ pub fn message(buf: Bytes) -> Result<Message, Malformed> {
     Err(Malformed { error, request })
 }
 
-/// Finds the end of the line at `from`, folds not considered.
-#[inline]
-fn line(bytes: &[u8], from: usize) -> Result<Line, ParseError> {
-    let mut from = from;
-    let mut bare = None;
-    loop {
-        let rest = bytes.get(from..).unwrap_or_default();
-        let Some(at) = memchr2(b'\r', b'\n', rest) else {
-            return Err(Kind::BlankLineMissing.at(bytes.len()));
-        };
-        let end = from + at;
-        if rest.get(at) == Some(&b'\n') {
-            return bare.map_or(Ok(Line { end, next: end + 1 }), Err);
-        }
-        if rest.get(at + 1) == Some(&b'\n') {
-            return bare.map_or(Ok(Line { end, next: end + 2 }), Err);
-        }
-        bare.get_or_insert(Kind::BareCr.at(end));
-        from = end + 1;
-    }
-}
-
 /// RFC 3261 §7.1, §7.2: exactly two single spaces.
 fn start_line(
     bytes: &[u8],
@@ -102,7 +77,7 @@ fn start_line(
     reader: &mut Reader,
 ) -> Result<Start, ParseError> {
     let text = cut(bytes, from, end);
-    let Some(first_space) = memchr::memchr(b' ', text) else {
+    let Some(first_space) = byte::find(b' ', text) else {
         return Err(Kind::StartLine.at(from));
     };
     let first = cut(text, 0, first_space);
@@ -138,9 +113,8 @@ fn is_version(text: &[u8]) -> bool {
         return false;
     };
     let rest = cut(text, number.len(), text.len());
-    let Some(dot) = memchr::memchr(b'.', rest) else { return false };
-    byte::all(cut(rest, 0, dot), byte::DIGIT)
-        && byte::all(cut(rest, dot + 1, rest.len()), byte::DIGIT)
+    let Some(dot) = byte::find(b'.', rest) else { return false };
+    byte::digits(cut(rest, 0, dot)) && byte::digits(cut(rest, dot + 1, rest.len()))
 }
 
 fn status_line(text: &[u8], version: &[u8], from: usize) -> Result<Start, ParseError> {
@@ -149,7 +123,7 @@ fn status_line(text: &[u8], version: &[u8], from: usize) -> Result<Start, ParseE
     }
     let at = version.len() + 1;
     let status = match text.get(at..at + 3) {
-        Some(code) if byte::all(code, byte::DIGIT) => byte::number(code).unwrap_or(0),
+        Some(code) if byte::digits(code) => byte::number(code).unwrap_or(0),
         _ => 0,
     };
     // The space after the code is mandatory; what lost it together with an empty reason is still understood.
@@ -166,8 +140,10 @@ fn status_line(text: &[u8], version: &[u8], from: usize) -> Result<Start, ParseE
 }
 
 /// Reads header lines from `at` to the blank line; gives where the body starts.
-fn headers(bytes: &[u8], mut at: usize, reader: &mut Reader) -> usize {
-    loop {
+#[inline]
+fn headers(bytes: &[u8], mut at: usize, ends: LineEnds, reader: &mut Reader) -> usize {
+    // Counts lines rather than fields: a line that was refused costs as much.
+    for count in 0.. {
         match bytes.get(at) {
             Some(b'\r') if bytes.get(at + 1) == Some(&b'\n') => return at + 2,
             Some(b'\n') => return at + 1,
@@ -179,82 +155,121 @@ fn headers(bytes: &[u8], mut at: usize, reader: &mut Reader) -> usize {
         }
         if at > limit::HEAD_BYTES_MAX {
             reader.fail(Kind::HeadTooLarge, at);
-            return bytes.len();
+            break;
         }
-        if reader.fields.len() >= limit::HEADERS_MAX {
+        if count >= limit::HEADERS_MAX {
             reader.fail(Kind::HeadersTooMany, at);
-            return bytes.len();
+            break;
         }
-        at = header(bytes, at, reader);
+        at = header(bytes, at, ends, reader);
+    }
+    bytes.len()
+}
+
+/// Where the colon of a header line is, and which name stands before it.
+#[inline(always)]
+fn name(bytes: &[u8], at: usize) -> Result<(Name, usize), Kind> {
+    if let Some(window) = bytes.get(at..).and_then(<[u8]>::first_chunk)
+        && let window = name::words(window)
+        && let Some(len) = colon(&window)
+    {
+        let name = Name::in_window(&window, len);
+        if name != Name::Other || byte::all(cut(bytes, at, at + len), TOKEN) {
+            return Ok((name, at + len));
+        }
+    }
+    slow_name(bytes, at)
+}
+
+/// The first colon in a window.
+#[inline(always)]
+fn colon(window: &[u64; 3]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    for (i, word) in window.iter().enumerate() {
+        // A byte that equals the colon becomes zero; the lowest zero byte is found exactly.
+        let zero = word ^ (ONES * b':' as u64);
+        let found = zero.wrapping_sub(ONES) & !zero & (ONES << 7);
+        if found != 0 {
+            return Some(i * 8 + found.trailing_zeros() as usize / 8);
+        }
+    }
+    None
+}
+
+/// Long names, blanks before the colon, the end of the buffer, and what is wrong.
+#[cold]
+fn slow_name(bytes: &[u8], at: usize) -> Result<(Name, usize), Kind> {
+    let rest = bytes.get(at..).unwrap_or_default();
+    let len = rest.iter().position(|&b| !is(b, TOKEN)).unwrap_or(rest.len());
+    let after = cut(rest, len, rest.len());
+    let blanks = after.iter().position(|&b| b != b' ' && b != b'\t').unwrap_or(after.len());
+    if rest.get(len + blanks) != Some(&b':') {
+        let line = cut(rest, 0, byte::find(b'\n', rest).unwrap_or(rest.len()));
+        let colon = byte::find(b':', line).is_some();
+        return Err(if colon { Kind::HeaderName } else { Kind::ColonMissing });
+    }
+    match len {
+        0 => Err(Kind::HeaderName),
+        1..=limit::HEADER_NAME_BYTES_MAX => Ok((Name::of(cut(rest, 0, len)), at + len + blanks)),
+        _ => Err(Kind::HeaderNameTooLong),
     }
 }
 
 /// Reads the header line at `at`, folds and all; gives where the next one starts.
-#[inline]
-fn header(bytes: &[u8], at: usize, reader: &mut Reader) -> usize {
-    let mut name_end = at;
-    while let Some(&b) = bytes.get(name_end)
-        && is(b, TOKEN)
-    {
-        name_end += 1;
-    }
-    let mut colon = name_end;
-    while let Some(b' ' | b'\t') = bytes.get(colon) {
-        colon += 1;
-    }
-    let (end, next) = match header_end(bytes, colon) {
-        Ok(line) => (line.end, line.next),
-        Err(error) => {
-            reader.error.get_or_insert(error);
-            match memchr::memchr(b'\n', cut(bytes, at, bytes.len())) {
-                Some(n) => return at + n + 1,
-                None => return bytes.len(),
-            }
+#[inline(always)]
+fn header(bytes: &[u8], at: usize, ends: LineEnds, reader: &mut Reader) -> usize {
+    let (name, colon) = match name(bytes, at) {
+        Ok(found) => found,
+        Err(kind) => {
+            reader.fail(kind, at);
+            (Name::Other, at)
         }
     };
-    if bytes.get(colon) != Some(&b':') {
-        let kind = if memchr::memchr(b':', cut(bytes, at, end)).is_none() {
-            Kind::ColonMissing
-        } else {
-            Kind::HeaderName
-        };
-        reader.fail(kind, at);
+    let Line { end, next } = match header_end(bytes, colon, ends) {
+        Ok(line) => line,
+        Err((error, next)) => {
+            reader.error.get_or_insert(error);
+            return next;
+        }
+    };
+    if colon == at {
         return next;
-    }
-    if name_end == at || name_end - at > limit::HEADER_NAME_BYTES_MAX {
-        let kind = if name_end == at { Kind::HeaderName } else { Kind::HeaderNameTooLong };
-        reader.fail(kind, at);
-        return next;
-    }
-    let mut value = colon + 1;
-    let mut value_end = end;
-    while value < value_end && bytes.get(value).is_some_and(|&b| is(b, SPACE)) {
-        value += 1;
-    }
-    while value < value_end && bytes.get(value_end - 1).is_some_and(|&b| is(b, SPACE)) {
-        value_end -= 1;
     }
     if next - at > limit::HEAD_BYTES_MAX {
         reader.fail(Kind::HeadTooLarge, at);
         return next;
     }
-    let name = Name::of(cut(bytes, at, name_end));
-    reader.names |= name.bit();
-    reader.fields.push(Field::new(name, at, value, value_end, next));
+    let (value, end) = trim(bytes, colon + 1, end);
+    reader.index.note(name, reader.fields.len());
+    reader.fields.push(Field::new(name, at, value, end, next));
     if name == Name::ContentLength {
-        content_length(cut(bytes, value, value_end), value, reader);
+        content_length(cut(bytes, value, end), value, reader);
     }
     next
 }
 
 /// The end of a header line with its folds: a line that starts with white space continues the one before.
-#[inline]
-fn header_end(bytes: &[u8], from: usize) -> Result<Line, ParseError> {
-    let mut found = line(bytes, from)?;
+#[inline(always)]
+fn header_end(bytes: &[u8], from: usize, ends: LineEnds) -> Result<Line, (ParseError, usize)> {
+    let mut found = ends.line(bytes, from)?;
     while let Some(b' ' | b'\t') = bytes.get(found.next) {
-        found = line(bytes, found.next)?;
+        found = ends.line(bytes, found.next)?;
     }
     Ok(found)
+}
+
+/// The value without white space around it; almost always one blank before it.
+#[inline(always)]
+fn trim(bytes: &[u8], mut from: usize, mut to: usize) -> (usize, usize) {
+    from += usize::from(bytes.get(from) == Some(&b' '));
+    while from < to && bytes.get(from).is_some_and(|&b| is(b, SPACE)) {
+        from += 1;
+    }
+    from = from.min(to);
+    while from < to && bytes.get(to - 1).is_some_and(|&b| is(b, SPACE)) {
+        to -= 1;
+    }
+    (from, to)
 }
 
 fn content_length(value: &[u8], at: usize, reader: &mut Reader) {

@@ -1,8 +1,6 @@
 //! The Call-ID of a message that has not been parsed, to find its owner (RFC 3261 §20.8). It finds exactly what
 //! `Head::call_id` finds, or nothing: then any owner will do, for the message will be refused.
 
-use memchr::memchr;
-
 use crate::byte::{self, TOKEN, VISIBLE, cut, is};
 use crate::limit;
 use crate::name::Name;
@@ -13,7 +11,7 @@ pub fn call_id(message: &[u8]) -> Option<&[u8]> {
     let mut at = message.iter().position(|&b| b != b'\r' && b != b'\n')?;
     loop {
         // Past this line: only one whose next starts with C or I can be followed by a Call-ID.
-        at += memchr(b'\n', cut(message, at, message.len()))? + 1;
+        at += byte::find(b'\n', cut(message, at, message.len()))? + 1;
         match message.get(at)? {
             b'c' | b'C' | b'i' | b'I' => {}
             b'\r' | b'\n' => return None,
@@ -35,9 +33,9 @@ pub fn call_id(message: &[u8]) -> Option<&[u8]> {
 
 /// The value up to its line end; a fold may stand before it.
 fn value(text: &[u8]) -> Option<&[u8]> {
-    let mut end = memchr(b'\n', text)?;
+    let mut end = byte::find(b'\n', text)?;
     while let Some(b' ' | b'\t') = text.get(end + 1) {
-        end += 1 + memchr(b'\n', cut(text, end + 1, text.len()))?;
+        end += 1 + byte::find(b'\n', cut(text, end + 1, text.len()))?;
     }
     let value = byte::trim(cut(text, 0, end));
     byte::all(value, VISIBLE).then_some(value)

@@ -1,7 +1,6 @@
 //! CSeq (RFC 3261 §20.16): a number and the method. The number must fit 32 bits; it never wraps.
 
 use super::Element;
-use crate::byte::{DIGIT, number};
 use crate::cursor::Cursor;
 use crate::error::{ParseError, ParseErrorKind};
 use crate::method::Method;
@@ -14,9 +13,18 @@ pub struct CSeq<'a> {
 
 impl<'a> Element<'a> for CSeq<'a> {
     fn read(cursor: &mut Cursor<'a>) -> Result<Self, ParseError> {
-        let digits = cursor.run(DIGIT);
-        let wrong = cursor.error(ParseErrorKind::CSeq);
-        let number = exact(digits).ok_or(wrong)?;
+        let start = cursor.at;
+        let mut number = 0u64;
+        while let Some(digit @ b'0'..=b'9') = cursor.peek() {
+            number = number * 10 + u64::from(digit - b'0');
+            if number > u64::from(u32::MAX) {
+                return Err(cursor.error(ParseErrorKind::CSeq));
+            }
+            cursor.bump();
+        }
+        if cursor.at == start {
+            return Err(cursor.error(ParseErrorKind::CSeq));
+        }
         let before = cursor.at;
         cursor.skip_space();
         let spaced = cursor.at > before;
@@ -24,18 +32,8 @@ impl<'a> Element<'a> for CSeq<'a> {
         if !spaced || method.is_empty() {
             return Err(cursor.error(ParseErrorKind::CSeq));
         }
-        Ok(Self { number, method: Method::of(method) })
+        Ok(Self { number: number as u32, method: Method::of(method) })
     }
-}
-
-/// A number that really is the one written: `number` stays at the largest instead of wrapping.
-fn exact(digits: &[u8]) -> Option<u32> {
-    let leading = digits.iter().take_while(|&&b| b == b'0').count();
-    let significant = digits.get(leading..)?;
-    let n = number(digits)?;
-    let fits =
-        significant.len() < 10 || (significant.len() == 10 && significant <= &b"4294967295"[..]);
-    fits.then_some(n)
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub use via::Via;
 
 use core::marker::PhantomData;
 
-use crate::byte::cut;
+use crate::byte::{self, cut};
 use crate::cursor::Cursor;
 use crate::error::{ParseError, ParseErrorKind};
 use crate::head::Head;
@@ -118,7 +118,15 @@ fn single<'a, T: Element<'a>>(value: &'a [u8], base: u32) -> Result<T, ParseErro
 impl Head {
     /// The top Via: the first value of the first Via header. What stands behind its comma is not looked at.
     pub fn via(&self) -> Result<Via<'_>, ParseError> {
-        self.vias().next().unwrap_or(Err(ParseErrorKind::Missing(Name::Via).at(0)))
+        let field = self.first(Name::Via).ok_or(ParseErrorKind::Missing(Name::Via).at(0))?;
+        let (value, base) = self.value_of(field);
+        let mut cursor = Cursor::new(value, base);
+        let via = Via::read(&mut cursor)?;
+        cursor.skip_space();
+        match cursor.peek() {
+            None | Some(b',') => Ok(via),
+            Some(_) => Err(cursor.error(ParseErrorKind::ValueAfter)),
+        }
     }
 
     /// All Via values, top first.
@@ -164,9 +172,9 @@ impl Head {
         let missing = ParseErrorKind::Missing(Name::CallId).at(0);
         let field = self.first(Name::CallId).ok_or(missing)?;
         let (value, base) = self.value_of(field);
-        match crate::byte::run(value, crate::byte::VISIBLE) {
-            len if len > 0 && len == value.len() => Ok(value),
-            at => Err(ParseErrorKind::CallId.at(base as usize + at)),
+        match byte::run(value, byte::VISIBLE) {
+            len if len == value.len() && len > 0 => Ok(value),
+            len => Err(ParseErrorKind::CallId.at(base as usize + len)),
         }
     }
 

@@ -157,7 +157,7 @@ fn bare_uri<'a>(cursor: &mut Cursor<'a>) -> Result<&'a [u8], ParseError> {
         }
     }
     let uri = cursor.since(start);
-    if memchr::memchr(b':', uri).is_none() {
+    if byte::find(b':', uri).is_none() {
         return Err(cursor.error(ParseErrorKind::NameAddr));
     }
     Ok(uri)

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use crate::byte;
 use crate::cursor::{Cursor, unquote};
 use crate::error::{ParseError, ParseErrorKind};
 use crate::limit;
@@ -101,7 +102,7 @@ pub(crate) fn once<T>(slot: &mut Option<T>, value: T) -> Result<(), ParseErrorKi
 
 /// The text of a quoted string's inside with its escapes undone.
 pub fn unescape_quoted(inner: &[u8]) -> Cow<'_, [u8]> {
-    if memchr::memchr(b'\\', inner).is_none() {
+    if byte::find(b'\\', inner).is_none() {
         return Cow::Borrowed(inner);
     }
     let mut out = Vec::with_capacity(inner.len());

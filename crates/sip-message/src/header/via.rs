@@ -2,7 +2,7 @@
 
 use super::param::{Params, is_name, once, scan};
 use super::{Element, raw};
-use crate::byte::{self, TOKEN, cut};
+use crate::byte::{TOKEN, cut};
 use crate::cursor::Cursor;
 use crate::error::{ParseError, ParseErrorKind};
 use crate::uri::Host;
@@ -81,7 +81,7 @@ impl<'a> Element<'a> for Via<'a> {
         cursor.skip_space();
         let port = if cursor.eat(b':') {
             cursor.skip_space();
-            let digits = cursor.run(byte::DIGIT);
+            let digits = cursor.digits();
             Some(crate::uri::port(digits).ok_or_else(|| cursor.error(ParseErrorKind::Port))?)
         } else {
             cursor.at = after;

@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use crate::byte::cut;
+use crate::byte::{self, cut};
 
 /// Undoes every `%HH`. What is no escape stays.
 pub fn unescape(text: &[u8]) -> Cow<'_, [u8]> {
-    if memchr::memchr(b'%', text).is_none() {
+    if byte::find(b'%', text).is_none() {
         return Cow::Borrowed(text);
     }
     let mut out = Vec::with_capacity(text.len());

@@ -3,7 +3,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::byte::{self, DIGIT, HEX, HOST, cut, is};
+use crate::byte::{self, HEX, HOST, cut, is};
 use crate::cursor::Cursor;
 use crate::error::{ParseError, ParseErrorKind};
 
@@ -51,8 +51,8 @@ impl<'a> Host<'a> {
         let (Some(first), Some(last)) = (text.first(), text.last()) else {
             return Err(wrong(cursor));
         };
-        if is(*first, DIGIT)
-            && is(*last, DIGIT)
+        if first.is_ascii_digit()
+            && last.is_ascii_digit()
             && let Some(ip) = v4(text)
         {
             return Ok((Self::V4(ip), text));

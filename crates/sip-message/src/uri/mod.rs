@@ -67,7 +67,7 @@ impl<'a> UriParams<'a> {
 }
 
 fn split_once(text: &[u8], at: u8) -> (&[u8], Option<&[u8]>) {
-    match memchr::memchr(at, text) {
+    match byte::find(at, text) {
         Some(i) => (cut(text, 0, i), Some(cut(text, i + 1, text.len()))),
         None => (text, None),
     }
@@ -143,7 +143,7 @@ impl<'a> Uri<'a> {
         cursor.at = at;
         (self.host, self.host_bytes) = Host::read(&mut cursor)?;
         if cursor.eat(b':') {
-            let digits = cursor.run(byte::DIGIT);
+            let digits = cursor.digits();
             self.port = Some(port(digits).ok_or_else(|| cursor.error(Kind::Port))?);
         }
         let params = cursor.at;
@@ -152,7 +152,7 @@ impl<'a> Uri<'a> {
             self.params = UriParams(rest);
             return check_params(rest, params);
         }
-        let question = memchr::memchr(b'?', rest);
+        let question = byte::find(b'?', rest);
         let end = params + question.unwrap_or(rest.len());
         self.params = UriParams(cut(self.raw, params, end));
         self.headers = question.map(|_| cut(self.raw, end + 1, self.raw.len()));
@@ -162,7 +162,7 @@ impl<'a> Uri<'a> {
 
     fn read_tel(&mut self, from: usize) -> Result<(), ParseError> {
         let rest = cut(self.raw, from, self.raw.len());
-        let end = memchr::memchr(b';', rest).unwrap_or(rest.len());
+        let end = byte::find(b';', rest).unwrap_or(rest.len());
         let number = cut(rest, 0, end);
         let fits =
             |&b: &u8| is(b, HEX) || matches!(b, b'+' | b'-' | b'.' | b'(' | b')' | b'*' | b'#');
@@ -214,14 +214,20 @@ fn check_params(text: &[u8], base: usize) -> Result<(), ParseError> {
         [b';', rest @ ..] => rest,
         _ => return Err(Kind::UriCharacter.at(base)),
     };
-    let mut count = 0;
-    for param in rest.split(|&b| b == b';') {
-        count += 1;
-        if param.is_empty() || param.starts_with(b"=") {
+    let mut count = 1;
+    let mut before = b';';
+    for &b in rest {
+        if before == b';' && matches!(b, b';' | b'=') {
             return Err(Kind::Param.at(base));
         }
+        count += usize::from(b == b';');
+        before = b;
     }
-    if count > limit::PARAMS_MAX { Err(Kind::ParamsTooMany.at(base)) } else { Ok(()) }
+    match before {
+        b';' => Err(Kind::Param.at(base)),
+        _ if count > limit::PARAMS_MAX => Err(Kind::ParamsTooMany.at(base)),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

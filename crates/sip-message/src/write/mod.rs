@@ -65,6 +65,11 @@ fn end(head: &Head, out: &mut Vec<u8>) {
 fn copy(head: &Head, fields: &[Field], out: &mut Vec<u8>) {
     let mut rest = fields;
     while let Some((first, tail)) = rest.split_first() {
+        if !first.has_line() {
+            line(first.name, head.value_of(first).0, out);
+            rest = tail;
+            continue;
+        }
         let mut run = 0;
         let mut last = first;
         for next in tail {

@@ -2,6 +2,8 @@
 //! beyond its input, what is written is read back the same, and every reader sees the same message.
 #![allow(dead_code)] // each user takes its part
 
+pub mod hostile;
+
 use bytes::Bytes;
 use sip_message::frame::{Frame, Framer};
 use sip_message::write::{self, Patch};
@@ -64,8 +66,8 @@ fn read_everything(head: &Head) {
             let _ = (credentials.param("nonce"), credentials.param("username"));
         }
     }
-    for (name, value) in head.lines() {
-        assert!(!name.is_empty());
+    assert!(head.lines().all(|(name, _)| !name.is_empty()));
+    for (name, value) in head.lines().take(3) {
         assert!(head.headers_named(name).any(|v| v == value));
     }
 }
