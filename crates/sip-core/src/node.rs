@@ -56,7 +56,7 @@ pub struct Sizes {
     /// Stopped ones that were not yet dropped included.
     pub timers: usize,
     pub contexts: usize,
-    /// Those that still hold their request.
+    /// The same: a context without its request is gone.
     pub contexts_active: usize,
     /// Running Timers C.
     pub timers_c: usize,
@@ -104,7 +104,7 @@ impl Node {
             transactions_live: transactions.live_len(),
             timers: transactions.timers_len(),
             contexts: proxy.len(),
-            contexts_active: proxy.active_len(),
+            contexts_active: proxy.len(),
             timers_c: proxy.timers_len(),
             registers_pending: pending.len(),
         }
@@ -222,8 +222,14 @@ impl State {
     /// and its sender repeats a 2xx that matters until the caller's ACK, which is not ours to send.
     fn response(&mut self, turn: &mut Turn<'_>, response: &Response) {
         let received = self.transactions.receive_response(turn.now, response, turn.out);
-        if let Received::Delivered(delivered) = received {
-            self.proxy.response(turn, &mut self.transactions, delivered, response);
+        match received {
+            Received::Delivered(delivered) => {
+                self.proxy.response(turn, &mut self.transactions, delivered, response);
+            }
+            Received::Repeated { server } => {
+                self.proxy.repeat(turn, &mut self.transactions, server, response);
+            }
+            Received::Absorbed | Received::Stray | Received::Unmatched => {}
         }
     }
 

@@ -1,7 +1,7 @@
 //! CANCEL (RFC 3261 §16.10, §9): giving up on forks, for the caller, for a better answer, or because they have rung
 //! too long (§16.8). A CANCEL is answered where it is received, and new ones are sent; it is never forwarded.
 
-use super::{Proxy, Slot};
+use super::Proxy;
 use crate::flow::Flow;
 use crate::transaction::{ContextId, TransactionLayer};
 use crate::turn::Turn;
@@ -15,7 +15,7 @@ impl Proxy {
         context: ContextId,
         flow: &Flow,
     ) -> bool {
-        let Some(Slot::Active(active)) = self.contexts.get_mut(&context) else {
+        let Some(active) = self.active(context) else {
             // RFC 3261 §9.2: a final response has been sent; too late, and no error.
             return true;
         };
@@ -49,7 +49,7 @@ impl Proxy {
         transactions: &mut TransactionLayer,
         context: ContextId,
     ) {
-        let Some(Slot::Active(active)) = self.contexts.get_mut(&context) else { return };
+        let Some(active) = self.contexts.get_mut(&context) else { return };
         if !active.invite {
             return;
         }

@@ -8,7 +8,7 @@ use sip_message::{Method, Name, Request, write};
 use smallvec::SmallVec;
 
 use super::record_route::{self, Token};
-use super::{Fork, Kind, Plan, Proxy, ResponseContext, Slot, Target, TargetUri};
+use super::{Fork, Kind, Plan, Proxy, ResponseContext, Target, TargetUri};
 use crate::config::Listener;
 use crate::flow::Flow;
 use crate::limits;
@@ -86,8 +86,7 @@ impl Proxy {
             context.forks.push(Fork { client, flow, timer_c, ended: false, challenges: None });
         }
         let refused = context.forks.is_empty();
-        self.contexts.insert(name, Slot::Active(Box::new(context)));
-        self.active += 1;
+        self.contexts.insert(name, Box::new(context));
         if refused {
             // The transaction exists already, so it carries the refusal.
             self.conclude(turn, transactions, name);

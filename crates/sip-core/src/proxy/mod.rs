@@ -10,7 +10,7 @@
 //! ```
 //!
 //! It never decides where a request may go (that is `route`), and never looks at a body. Once an INVITE is answered,
-//! all that is left of its context is the name of the server transaction, for a 2xx that comes again.
+//! nothing is left here: its client transactions know where a 2xx that comes again goes.
 
 pub mod cancel;
 pub mod forward;
@@ -109,19 +109,10 @@ struct Fork {
     challenges: Option<Box<[u8]>>,
 }
 
-#[derive(Debug)]
-enum Slot {
-    Active(Box<ResponseContext>),
-    /// RFC 6026 §7.1: the INVITE is answered, and further 2xx follow the first.
-    Answered(ServerId),
-}
-
 /// All that is being forwarded by one node.
 #[derive(Debug, Default)]
 pub struct Proxy {
-    contexts: HashMap<ContextId, Slot, BuildHasherDefault<SequenceHasher>>,
-    /// How many of them are `Active`.
-    active: usize,
+    contexts: HashMap<ContextId, Box<ResponseContext>, BuildHasherDefault<SequenceHasher>>,
     /// Names are never used twice while anybody may still hold them: 32 bits of sequence.
     last_name: u32,
     timer_c: TimerC,
@@ -136,11 +127,6 @@ impl Proxy {
 
     pub fn is_empty(&self) -> bool {
         self.contexts.is_empty()
-    }
-
-    /// Contexts that still hold their request.
-    pub fn active_len(&self) -> usize {
-        self.active
     }
 
     pub fn timers_len(&self) -> usize {
@@ -162,16 +148,12 @@ impl Proxy {
     }
 
     fn active(&mut self, context: ContextId) -> Option<&mut ResponseContext> {
-        match self.contexts.get_mut(&context) {
-            Some(Slot::Active(active)) => Some(active),
-            _ => None,
-        }
+        self.contexts.get_mut(&context).map(|active| &mut **active)
     }
 
     /// Forgets a context; what its forks still get is absorbed by their transactions.
     fn forget(&mut self, context: ContextId) {
-        if let Some(Slot::Active(active)) = self.contexts.remove(&context) {
-            self.active -= 1;
+        if let Some(active) = self.contexts.remove(&context) {
             for fork in &active.forks {
                 if let Some(timer) = fork.timer_c {
                     self.timer_c.stop(timer);

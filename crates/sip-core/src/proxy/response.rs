@@ -4,13 +4,13 @@
 use bytes::Bytes;
 use sip_message::{Message, Name, Request, Response, write};
 
-use super::{Kind, Proxy, ResponseContext, Slot};
+use super::{Kind, Proxy, ResponseContext};
 use crate::output::{CallRecord, EndedBy, Event};
 use crate::proxy::record_route::Sender;
 use crate::rejection::Rejection;
 use crate::route::nat;
 use crate::time::{Duration, Instant};
-use crate::transaction::{ContextId, Delivered, Happening, TransactionLayer};
+use crate::transaction::{ContextId, Delivered, Happening, ServerId, TransactionLayer};
 use crate::turn::Turn;
 use crate::ua::reply;
 
@@ -34,19 +34,7 @@ impl Proxy {
         response: &Response,
     ) {
         let status = response.status();
-        let active = match self.contexts.get_mut(&delivered.context) {
-            None => return,
-            Some(Slot::Answered(server)) => {
-                // RFC 3261 §16.7 step 5: every 2xx goes upstream, however late.
-                let server = *server;
-                if is_success(status) {
-                    let wire = self.upstream(response);
-                    transactions.respond(turn.now, server, status, wire, turn.out);
-                }
-                return;
-            }
-            Some(Slot::Active(active)) => active,
-        };
+        let Some(active) = self.contexts.get_mut(&delivered.context) else { return };
         match status {
             ..=100 => {} //                               §16.7 step 5: a 100 is not forwarded
             101..=199 => {
@@ -67,6 +55,18 @@ impl Proxy {
             200..=299 => self.success(turn, transactions, delivered, response),
             _ => self.failure(turn, transactions, delivered, response),
         }
+    }
+
+    /// A 2xx to an INVITE that was answered before. RFC 3261 §16.7 step 5: every 2xx goes upstream, however late.
+    pub fn repeat(
+        &mut self,
+        turn: &mut Turn<'_>,
+        transactions: &mut TransactionLayer,
+        server: ServerId,
+        response: &Response,
+    ) {
+        let wire = self.upstream(response);
+        transactions.respond(turn.now, server, response.status(), wire, turn.out);
     }
 
     fn success(
@@ -150,15 +150,11 @@ impl Proxy {
                 });
                 self.local_failure(turn, transactions, context, fork, 503);
             }
-            Happening::ServerGone { context } => match self.contexts.get(&context) {
-                Some(Slot::Active(_)) => {
-                    // Nobody upstream is left to tell.
-                    self.cancel_forks(turn, transactions, context);
-                    self.forget(context);
-                }
-                Some(Slot::Answered(_)) => self.forget(context),
-                None => {}
-            },
+            Happening::ServerGone { context } => {
+                // Nobody upstream is left to tell.
+                self.cancel_forks(turn, transactions, context);
+                self.forget(context);
+            }
             Happening::ServerTimeout { .. } | Happening::ClientGone { .. } => {}
         }
     }
@@ -199,9 +195,10 @@ impl Proxy {
             return;
         }
         if active.answered {
-            let server = active.server;
-            self.contexts.insert(name, Slot::Answered(server));
-            self.active -= 1;
+            for fork in &active.forks {
+                transactions.hand_over(fork.client, active.server);
+            }
+            self.forget(name);
         } else {
             self.conclude(turn, transactions, name);
         }
@@ -214,8 +211,7 @@ impl Proxy {
         transactions: &mut TransactionLayer,
         name: ContextId,
     ) {
-        let Some(Slot::Active(mut active)) = self.contexts.remove(&name) else { return };
-        self.active -= 1;
+        let Some(mut active) = self.contexts.remove(&name) else { return };
         let best = active.best.take();
         let fork = best.as_ref().map_or(0, |best| best.fork);
         let (mut status, mut wire) = match best {

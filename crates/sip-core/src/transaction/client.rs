@@ -9,7 +9,8 @@ use super::invite_client::{self, InviteClient};
 use super::non_invite_client::{self, NonInviteClient};
 use super::residue::AckResidue;
 use super::{
-    ClientId, ContextId, Delivered, Happening, Kind, Received, TransactionLayer, is_stopped,
+    ClientId, ContextId, Delivered, Happening, Kind, Received, ServerId, TransactionLayer,
+    is_stopped,
 };
 use crate::flow::Flow;
 use crate::limits::{self, LimitReached};
@@ -32,6 +33,8 @@ enum Tail {
     Live(u32),
     /// INVITE in Completed: slot in `acks`.
     Ack(u32),
+    /// INVITE in Accepted that was handed over: where further 2xx go.
+    Server(ServerId),
     Nothing,
 }
 
@@ -156,6 +159,18 @@ impl TransactionLayer {
         }
     }
 
+    /// The TU has answered its caller and lets go of an INVITE that was accepted: what still comes for 64*T1 are
+    /// further 2xx, and all there is to know of them is the server transaction they go through (RFC 6026 §7.1).
+    /// Nothing more is told of this client. In any other state, nothing happens.
+    pub fn hand_over(&mut self, client: ClientId, server: ServerId) {
+        let Some(entry) = self.clients.named_mut(client.slot, client.generation) else { return };
+        if let Machine::Invite(machine) = entry.machine
+            && machine.state() == invite_client::State::Accepted
+        {
+            entry.tail = Tail::Server(server);
+        }
+    }
+
     fn send_cancel(&mut self, now: Instant, invite: ClientId, out: &mut Outbox) {
         let Some(entry) = self.clients.at(invite.slot) else { return };
         let (context, fork) = (entry.context, entry.fork);
@@ -229,12 +244,20 @@ impl TransactionLayer {
         let Some(entry) = self.clients.at(client.slot) else { return Received::Unmatched };
         let delivered = Delivered { context: entry.context, fork: entry.fork.into(), client };
         let is_wanted = entry.cancel == Cancel::Wanted;
+        let server = match entry.tail {
+            Tail::Server(server) => Some(server),
+            _ => None,
+        };
         let event = Event::Response(response.status());
         let is_delivered = self.client_event(now, client, event, Some(response), out);
         if is_wanted && response.status() < 200 {
             self.send_cancel(now, client, out);
         }
-        if is_delivered { Received::Delivered(delivered) } else { Received::Absorbed }
+        match (is_delivered, server) {
+            (false, _) => Received::Absorbed,
+            (true, None) => Received::Delivered(delivered),
+            (true, Some(server)) => Received::Repeated { server },
+        }
     }
 
     /// A transmit with this token could not be sent (RFC 3261 §17.1.4, §18.4).
@@ -429,7 +452,7 @@ impl TransactionLayer {
         match entry.tail {
             Tail::Live(live) => drop(self.live_clients.remove(live)),
             Tail::Ack(ack) => drop(self.acks.remove(ack)),
-            Tail::Nothing => {}
+            Tail::Server(_) | Tail::Nothing => {}
         }
         let partner = match entry.cancel {
             Cancel::By(cancel) => Some((cancel, Cancel::OfNothing)),
@@ -441,7 +464,7 @@ impl TransactionLayer {
         {
             partner.cancel = told;
         }
-        if !entry.is_cancel() {
+        if !entry.is_cancel() && !matches!(entry.tail, Tail::Server(_)) {
             let (context, fork) = (entry.context, entry.fork.into());
             self.happenings.push(Happening::ClientGone { context, fork });
         }

@@ -34,12 +34,13 @@ pub use branch::{Branch, BranchParts};
 pub use key::{Kind, ServerKey};
 
 use crate::config::Timers;
+use crate::flow::Flow;
 use crate::output::{ClientToken, Outbox};
 use crate::seal::Seal;
 use crate::time::Instant;
 use crate::timer::{Mark, Owner, TimerQueues};
 use client::{ClientSlot, LiveClient};
-use residue::AckResidue;
+use residue::{AckResidue, ResponseResidue};
 use server::{LiveServer, ServerSlot};
 use slot::Slots;
 
@@ -91,6 +92,8 @@ pub enum Matched {
 pub enum Received {
     /// For the TU.
     Delivered(Delivered),
+    /// Another 2xx of an INVITE that was handed over: to be passed through this server transaction.
+    Repeated { server: ServerId },
     /// A repetition, or of a transaction that no TU waits for. Nothing is left to do.
     Absorbed,
     /// A 2xx to an INVITE of ours whose client transaction is gone: the MAC is ours, the call may stand. RFC 6026
@@ -108,7 +111,8 @@ pub struct Delivered {
     pub client: ClientId,
 }
 
-/// What the TU must hear that no message tells. The two `Gone` come once for every transaction, last.
+/// What the TU must hear that no message tells. The two `Gone` come once for every transaction, last;
+/// only one that was handed over ends in silence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Happening {
     /// Timer B or F: no final response in time. To be treated as a 408 (§16.7, §8.1.3.1).
@@ -146,6 +150,9 @@ pub struct TransactionLayer {
     timers: TimerQueues,
     servers: Slots<ServerSlot>,
     live_servers: Slots<LiveServer>,
+    residues: Slots<ResponseResidue>,
+    /// Of INVITEs in Accepted, where it is no UDP over IPv4.
+    flows: Slots<Flow>,
     /// Server slots by their key.
     index: HashTable<u32>,
     clients: Slots<ClientSlot>,
@@ -163,6 +170,8 @@ impl TransactionLayer {
             timers: TimerQueues::new(timers),
             servers: Slots::new(),
             live_servers: Slots::new(),
+            residues: Slots::new(),
+            flows: Slots::new(),
             index: HashTable::new(),
             clients: Slots::new(),
             live_clients: Slots::new(),

@@ -8,15 +8,16 @@ use smallvec::SmallVec;
 use crate::flow::Flow;
 
 /// A final response without what is copied from its request (RFC 3261 §8.2.6.2): status code and reason LF, To tag
-/// LF, header lines, CRLF, body. `None` is the plain 200, by far the most frequent.
+/// LF, header lines, CRLF, body.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ResponseResidue(Option<Box<[u8]>>);
+pub struct ResponseResidue(Box<[u8]>);
 
+/// The residue of a plain 200, by far the most frequent: it is not kept.
 const PLAIN_200: &[u8] = b"200 OK\n\n\r\n";
 
 impl ResponseResidue {
-    /// `has_to_tag`: the request had a To tag, so the response's is a copy of it.
-    pub fn of(wire: &Bytes, has_to_tag: bool) -> Self {
+    /// `None` for a plain 200. `has_to_tag`: the request had a To tag, so the response's is a copy of it.
+    pub fn of(wire: &Bytes, has_to_tag: bool) -> Option<Self> {
         let (start_line, mut text) = line(wire);
         let status = trim_end(start_line).strip_prefix(b"SIP/2.0 ").unwrap_or_default();
         let mut rest: SmallVec<[u8; 512]> = SmallVec::from_slice(status);
@@ -45,12 +46,12 @@ impl ResponseResidue {
         }
         rest.extend_from_slice(b"\r\n");
         rest.extend_from_slice(text);
-        Self((rest[..] != *PLAIN_200).then(|| rest[..].into()))
+        (rest[..] != *PLAIN_200).then(|| Self(rest[..].into()))
     }
 
     /// The response again, for a retransmission of its request.
-    pub fn rebuild(&self, request: &Request) -> Bytes {
-        let (status, rest) = line(self.0.as_deref().unwrap_or(PLAIN_200));
+    pub fn rebuild(residue: Option<&Self>, request: &Request) -> Bytes {
+        let (status, rest) = line(residue.map_or(PLAIN_200, |residue| &residue.0));
         let (to_tag, rest) = line(rest);
         let (code, reason) = trim_end(status).split_at_checked(3).unwrap_or_default();
         let code = code.iter().fold(0, |code, digit| code * 10 + u16::from(digit & 0xf));
@@ -74,7 +75,7 @@ impl ResponseResidue {
     #[cfg(test)]
     /// Bytes on the heap.
     pub fn heap_size(&self) -> usize {
-        self.0.as_ref().map_or(0, |rest| rest.len())
+        self.0.len()
     }
 }
 

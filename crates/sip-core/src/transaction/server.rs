@@ -11,7 +11,7 @@ use super::residue::ResponseResidue;
 use super::{
     ContextId, Happening, Kind, Matched, ServerId, ServerKey, TransactionLayer, is_stopped,
 };
-use crate::flow::{ConnectionId, Flow, ListenerId, Transport};
+use crate::flow::{Flow, ListenerId, Transport};
 use crate::limits::{self, LimitReached};
 use crate::output::Outbox;
 use crate::time::Instant;
@@ -28,45 +28,18 @@ enum Machine {
 enum Tail {
     /// Slot in `live_servers`.
     Live(u32),
-    /// INVITE in Accepted: where further 2xx go. IPv4 without a box.
-    AcceptedV4 {
-        transport: Transport,
+    /// INVITE in Accepted: where further 2xx go. The usual flow is kept in place.
+    AcceptedUdp {
         ip: [u8; 4],
         port: u16,
         listener: u16,
-        connection: u64,
     },
-    Accepted(Box<Flow>),
-    Completed(ResponseResidue),
+    /// Any other: slot in `flows`.
+    Accepted(u32),
+    /// Slot in `residues`.
+    Completed(u32),
+    CompletedPlain,
     Nothing,
-}
-
-impl Tail {
-    fn accepted(flow: &Flow) -> Self {
-        match flow.remote {
-            SocketAddr::V4(remote) => Self::AcceptedV4 {
-                transport: flow.transport,
-                ip: remote.ip().octets(),
-                port: remote.port(),
-                listener: flow.listener.0,
-                connection: flow.connection.0,
-            },
-            SocketAddr::V6(_) => Self::Accepted(Box::new(*flow)),
-        }
-    }
-
-    fn accepted_flow(&self) -> Option<Flow> {
-        match self {
-            &Self::AcceptedV4 { transport, ip, port, listener, connection } => Some(Flow {
-                transport,
-                listener: ListenerId(listener),
-                connection: ConnectionId(connection),
-                remote: (ip, port).into(),
-            }),
-            Self::Accepted(flow) => Some(**flow),
-            _ => None,
-        }
-    }
 }
 
 #[derive(Debug)]
@@ -341,8 +314,11 @@ impl TransactionLayer {
         if let Cause::Response(wire) = cause
             && let Some(server) = self.servers.at(slot)
         {
-            let residue = ResponseResidue::of(wire, server.has_to_tag);
-            self.shrink(slot, Tail::Completed(residue));
+            let tail = match ResponseResidue::of(wire, server.has_to_tag) {
+                Some(residue) => Tail::Completed(self.residues.insert(residue).0),
+                None => Tail::CompletedPlain,
+            };
+            self.shrink(slot, tail);
         }
     }
 
@@ -352,9 +328,13 @@ impl TransactionLayer {
             Machine::Invite(machine) => machine.state() == invite_server::State::Accepted,
             Machine::NonInvite(_) => false,
         };
-        let tail = match self.live_server(slot) {
-            Some(live) if is_accepted => Tail::accepted(&live.flow),
-            _ => Tail::Nothing,
+        let flow = self.live_server(slot).map(|live| live.flow).filter(|_| is_accepted);
+        let tail = match flow {
+            Some(Flow {
+                transport: Transport::Udp, listener, remote: SocketAddr::V4(to), ..
+            }) => Tail::AcceptedUdp { ip: to.ip().octets(), port: to.port(), listener: listener.0 },
+            Some(flow) => Tail::Accepted(self.flows.insert(flow).0),
+            None => Tail::Nothing,
         };
         self.shrink(slot, tail);
     }
@@ -373,16 +353,25 @@ impl TransactionLayer {
             Tail::Live(live) => self.live_servers.at(live),
             _ => None,
         };
-        let flow = live.map(|live| live.flow).or_else(|| server.tail.accepted_flow());
+        let flow = match server.tail {
+            Tail::AcceptedUdp { ip, port, listener } => {
+                Some(Flow::udp(ListenerId(listener), (ip, port).into()))
+            }
+            Tail::Accepted(flow) => self.flows.at(flow).copied(),
+            _ => live.map(|live| live.flow),
+        };
         match (cause, live, flow) {
             (Cause::Response(wire), _, Some(flow)) => out.send(flow, wire.clone()),
             (_, Some(LiveServer { flow, response: Some(response) }), _) => {
                 out.send(*flow, response.clone());
             }
             (Cause::Request(request, flow), ..) => {
-                if let Tail::Completed(residue) = &server.tail {
-                    out.send(*flow, residue.rebuild(request));
-                }
+                let residue = match server.tail {
+                    Tail::Completed(residue) => self.residues.at(residue),
+                    Tail::CompletedPlain => None,
+                    _ => return,
+                };
+                out.send(*flow, ResponseResidue::rebuild(residue, request));
             }
             _ => {}
         }
@@ -404,8 +393,11 @@ impl TransactionLayer {
 
     fn end_server(&mut self, slot: u32) {
         let Some(server) = self.servers.remove(slot) else { return };
-        if let Tail::Live(live) = server.tail {
-            self.live_servers.remove(live);
+        match server.tail {
+            Tail::Live(live) => drop(self.live_servers.remove(live)),
+            Tail::Accepted(flow) => drop(self.flows.remove(flow)),
+            Tail::Completed(residue) => drop(self.residues.remove(residue)),
+            Tail::AcceptedUdp { .. } | Tail::CompletedPlain | Tail::Nothing => {}
         }
         if let Ok(entry) = self.index.find_entry(server.key, |&other| other == slot) {
             entry.remove();

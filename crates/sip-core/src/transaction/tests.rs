@@ -85,6 +85,7 @@ impl World {
         assert_eq!(self.layer.timers_len(), 0, "timers left");
         assert!(self.layer.index.is_empty(), "keys left");
         assert_eq!(self.layer.acks.len(), 0, "ACKs left");
+        assert_eq!(self.layer.residues.len() + self.layer.flows.len(), 0, "remains left");
     }
 
     fn receive(&mut self, request: &Request, transport: Transport) -> Matched {

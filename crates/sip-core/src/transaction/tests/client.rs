@@ -345,3 +345,26 @@ fn responses_that_nobody_asked_for_are_refused() {
 fn branch_of(request: &Request) -> &str {
     core::str::from_utf8(request.via().unwrap().branch.unwrap()).unwrap()
 }
+
+/// RFC 6026 §7.1, RFC 3261 §16.7 step 5: an answered INVITE needs no context for the 2xx that come again.
+#[test]
+fn what_was_handed_over_names_its_server() {
+    let mut world = World::new();
+    let caller = request(&request_text("INVITE", "z9hG4bKi1", ""));
+    let server = world.accept(&caller, Transport::Udp);
+    let (client, invite) = world.send("INVITE", Transport::Udp);
+    // Too early: nothing happens.
+    world.layer.hand_over(client, server);
+    assert_eq!(world.answer(&invite, 180), delivered(client));
+    world.layer.cancel(world.now, client, &mut world.out);
+    assert_eq!(world.answer(&invite, 200), delivered(client));
+    world.layer.hand_over(client, server);
+    assert_eq!(world.answer(&invite, 200), Received::Repeated { server });
+    assert_eq!(world.answer(&invite, 180), Received::Absorbed);
+    let cancel = request(&request_text("CANCEL", branch_of(&invite), ""));
+    assert_eq!(world.answer(&cancel, 481), Received::Absorbed);
+    world.respond(server, &caller, 200);
+    world.run_until(32_000);
+    assert_eq!(world.told(), [Happening::ServerGone { context: CONTEXT }]);
+    world.assert_empty();
+}
