@@ -6,7 +6,7 @@ use core::net::{IpAddr, SocketAddr};
 
 use crate::byte;
 use crate::head::{Field, Head};
-use crate::header::first_end;
+use crate::header::{RECEIVED, Stamp, first_end};
 use crate::name::Name;
 
 impl Head {
@@ -115,18 +115,25 @@ impl Head {
         if via.received.is_none() && !asked && via.host.ip() == Some(ip) {
             return;
         }
+        let shape = via.shape();
         let mut value = Vec::with_capacity(via.raw().len() + 64);
         via.write_without_source(&mut value);
+        let rport = value.len();
         if asked {
             value.extend_from_slice(b";rport=");
             byte::push_number(&mut value, u32::from(source.port()));
         }
-        value.extend_from_slice(b";received=");
+        value.extend_from_slice(RECEIVED);
+        let received = value.len();
         push_ip(&mut value, ip);
+        let end = value.len();
+        let stamp = Stamp { port: asked.then(|| source.port()), rport, received, end };
         let all = self.value_of(&self.fields[at]).0;
         let rest = byte::cut(all, via.raw().len(), all.len());
         value.extend_from_slice(rest);
         self.fields[at] = self.folded_line(Name::Via, &value);
+        let shape = shape.and_then(|shape| shape.stamped(&stamp));
+        self.via_memo.set(shape.map(|shape| (self.fields[at].value(), shape)));
     }
 
     fn push(&mut self, field: Field) {

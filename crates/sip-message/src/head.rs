@@ -1,10 +1,13 @@
 //! The header table of one message, and how it is read (RFC 3261 §7.3). Reads see edits at once. The bytes that came
 //! in are never changed: an edit is a line in a side buffer.
 
+use core::cell::Cell;
+
 use bytes::Bytes;
 use smallvec::SmallVec;
 
 use crate::byte;
+use crate::header::ViaShape;
 use crate::name::Name;
 
 /// A piece of text: in the message as it came, or in the side buffer of edits.
@@ -124,6 +127,9 @@ pub struct Head {
     pub(crate) index: Index,
     /// Where the body starts and ends in `buf`.
     pub(crate) body: (u32, u32),
+    /// The top Via as it was read last, and the piece of text that was. Several rooms ask for it; an edit makes a new
+    /// piece, so that an old reading can never answer for it.
+    pub(crate) via_memo: Cell<Option<(Span, ViaShape)>>,
 }
 
 impl Head {

@@ -1,6 +1,8 @@
 //! Bytes to offsets in one pass (RFC 3261 §7, §18.3). Every byte is looked at a bounded number of times whatever the
 //! input. It checks the structure: start line, header lines, Content-Length, limits; not what header values mean.
 
+use core::cell::Cell;
+
 use bytes::Bytes;
 
 use crate::byte::{self, SPACE, TOKEN, cut, is};
@@ -51,7 +53,8 @@ pub fn message(buf: Bytes) -> Result<Message, Malformed> {
     let body = headers(bytes, line.next, ends, &mut reader);
     let end = body_end(bytes, body, &mut reader);
     let Reader { fields, index, error, .. } = reader;
-    let head = Head { buf, edits: Vec::new(), fields, index, body: (body as u32, end as u32) };
+    let body = (body as u32, end as u32);
+    let head = Head { buf, edits: Vec::new(), fields, index, body, via_memo: Cell::new(None) };
     let Some(error) = error else {
         return Ok(match start {
             Start::Request { method, uri } => Message::Request(Request { head, method, uri }),

@@ -17,19 +17,26 @@ pub use name_addr::NameAddr;
 pub use param::{Param, Params, unescape_quoted};
 pub use token::Tokens;
 pub use via::Via;
+pub(crate) use via::{RECEIVED, Stamp, ViaShape};
 
 use core::marker::PhantomData;
 
 use crate::byte::{self, cut};
 use crate::cursor::Cursor;
 use crate::error::{ParseError, ParseErrorKind};
-use crate::head::Head;
+use crate::head::{Field, Head};
 use crate::name::Name;
 
 /// One element of a comma list.
 pub(crate) trait Element<'a>: Sized {
     /// Reads one element and stops at the comma behind it or at the end.
     fn read(cursor: &mut Cursor<'a>) -> Result<Self, ParseError>;
+
+    /// What an earlier reading of the first value of this field found, and where it ended.
+    #[inline]
+    fn recall(_: &'a Head, _: &Field) -> Option<(Self, usize)> {
+        None
+    }
 }
 
 /// The elements of all header lines of one name, in order. Ends after the first error.
@@ -62,12 +69,25 @@ impl<'a, T: Element<'a>> Iterator for Elements<'a, T> {
     type Item = Result<T, ParseError>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        let mut known = None;
         let mut cursor = match self.cursor.take() {
             Some(cursor) => cursor,
-            None => self.open()?,
+            None => {
+                let cursor = self.open()?;
+                let field = self.head.fields.get(self.index - 1);
+                known = field.and_then(|field| T::recall(self.head, field));
+                cursor
+            }
         };
         cursor.skip_space();
-        let read = T::read(&mut cursor).and_then(|element| {
+        let read = match known {
+            Some((element, end)) => {
+                cursor.at = end;
+                Ok(element)
+            }
+            None => T::read(&mut cursor),
+        };
+        let read = read.and_then(|element| {
             cursor.skip_space();
             if cursor.eat(b',') {
                 self.cursor = Some(cursor);
@@ -119,12 +139,18 @@ impl Head {
     /// The top Via: the first value of the first Via header. What stands behind its comma is not looked at.
     pub fn via(&self) -> Result<Via<'_>, ParseError> {
         let field = self.first(Name::Via).ok_or(ParseErrorKind::Missing(Name::Via).at(0))?;
+        if let Some((via, _)) = Via::recall(self, field) {
+            return Ok(via);
+        }
         let (value, base) = self.value_of(field);
         let mut cursor = Cursor::new(value, base);
         let via = Via::read(&mut cursor)?;
         cursor.skip_space();
         match cursor.peek() {
-            None | Some(b',') => Ok(via),
+            None | Some(b',') => {
+                self.via_memo.set(via.shape().map(|shape| (field.value(), shape)));
+                Ok(via)
+            }
             Some(_) => Err(cursor.error(ParseErrorKind::ValueAfter)),
         }
     }

@@ -1,10 +1,13 @@
 //! Via (RFC 3261 §20.42, §18.2, RFC 3581): where a response goes. It never decides where: it only reads.
 
+use core::net::IpAddr;
+
 use super::param::{Params, is_name, once, scan};
 use super::{Element, raw};
 use crate::byte::{TOKEN, cut};
 use crate::cursor::Cursor;
 use crate::error::{ParseError, ParseErrorKind};
+use crate::head::{Field, Head};
 use crate::uri::Host;
 
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +58,138 @@ impl<'a> Via<'a> {
     }
 }
 
+/// A Via as offsets into the value it starts, so that it can be kept beside it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ViaShape {
+    transport: Piece,
+    host: HostKind,
+    host_bytes: Piece,
+    port: Option<u16>,
+    branch: Option<Piece>,
+    received: Option<Piece>,
+    rport: Option<Option<u16>>,
+    maddr: Option<Piece>,
+    params: u16,
+    raw_len: u16,
+    received_at: (u32, u32),
+    rport_at: (u32, u32),
+}
+
+/// Start and length.
+type Piece = (u16, u16);
+
+#[derive(Clone, Copy, Debug)]
+enum HostKind {
+    Ip(IpAddr),
+    Name,
+}
+
+/// Where `part` lies in `whole`. None when it does not, or beyond 64 KiB; an empty part lies anywhere.
+#[inline]
+fn piece(whole: &[u8], part: &[u8]) -> Option<Piece> {
+    if part.is_empty() {
+        return Some((0, 0));
+    }
+    let start = (part.as_ptr() as usize).checked_sub(whole.as_ptr() as usize)?;
+    let inside = start + part.len() <= whole.len();
+    Some((u16::try_from(start).ok()?, u16::try_from(part.len()).ok()?)).filter(|_| inside)
+}
+
+#[inline]
+fn part(whole: &[u8], (start, len): Piece) -> &[u8] {
+    let start = usize::from(start);
+    cut(whole, start, start + usize::from(len))
+}
+
+impl Via<'_> {
+    #[inline]
+    pub(crate) fn shape(&self) -> Option<ViaShape> {
+        let raw = self.raw;
+        let maybe =
+            |part: Option<&[u8]>| part.map_or(Some(None), |part| piece(raw, part).map(Some));
+        Some(ViaShape {
+            transport: piece(raw, self.transport)?,
+            host: self.host.ip().map_or(HostKind::Name, HostKind::Ip),
+            host_bytes: piece(raw, self.host_bytes)?,
+            port: self.port,
+            branch: maybe(self.branch)?,
+            received: maybe(self.received)?,
+            rport: self.rport,
+            maddr: maybe(self.maddr)?,
+            params: u16::try_from(raw.len() - self.params.0.len()).ok()?,
+            raw_len: u16::try_from(raw.len()).ok()?,
+            received_at: self.received_at,
+            rport_at: self.rport_at,
+        })
+    }
+}
+
+impl ViaShape {
+    /// The Via again. `value` is what it was read from, or what `stamped` was told of.
+    #[inline]
+    pub(crate) fn view(self, value: &[u8]) -> Via<'_> {
+        let raw = cut(value, 0, usize::from(self.raw_len));
+        let host_bytes = part(raw, self.host_bytes);
+        Via {
+            transport: part(raw, self.transport),
+            host: match self.host {
+                HostKind::Ip(IpAddr::V4(ip)) => Host::V4(ip),
+                HostKind::Ip(IpAddr::V6(ip)) => Host::V6(ip),
+                HostKind::Name => Host::Name(host_bytes),
+            },
+            host_bytes,
+            port: self.port,
+            branch: self.branch.map(|branch| part(raw, branch)),
+            received: self.received.map(|received| part(raw, received)),
+            rport: self.rport,
+            maddr: self.maddr.map(|maddr| part(raw, maddr)),
+            params: Params(cut(raw, usize::from(self.params), raw.len())),
+            raw,
+            received_at: self.received_at,
+            rport_at: self.rport_at,
+        }
+    }
+
+    /// The same Via after `received` and `rport` were taken out and written anew behind everything else.
+    pub(crate) fn stamped(self, stamp: &Stamp) -> Option<Self> {
+        let out = |(from, to): (u32, u32), at: u32| if at >= to { to - from } else { 0 };
+        let moved = |(start, len): Piece| {
+            let at = u32::from(start);
+            let gone = out(self.received_at, at) + out(self.rport_at, at);
+            (start.saturating_sub(gone as u16), len)
+        };
+        let raw_len = u16::try_from(stamp.end).ok()?;
+        let received = u16::try_from(stamp.received).ok()?;
+        Some(Self {
+            transport: moved(self.transport),
+            host_bytes: moved(self.host_bytes),
+            branch: self.branch.map(moved),
+            maddr: self.maddr.map(moved),
+            received: Some((received, raw_len.checked_sub(received)?)),
+            rport: stamp.port.map(Some),
+            raw_len,
+            received_at: (stamp.received as u32 - RECEIVED.len() as u32, stamp.end as u32),
+            rport_at: match stamp.port {
+                Some(_) => (stamp.rport as u32, (stamp.received - RECEIVED.len()) as u32),
+                None => (0, 0),
+            },
+            ..self
+        })
+    }
+}
+
+/// Where the new parameters were written, as offsets into the new value.
+pub(crate) struct Stamp {
+    pub port: Option<u16>,
+    /// Where `;rport` starts.
+    pub rport: usize,
+    /// Where the address starts.
+    pub received: usize,
+    pub end: usize,
+}
+
+pub(crate) const RECEIVED: &[u8] = b";received=";
+
 /// How nearly every Via begins: read at once what the general way would read piece by piece.
 const USUAL: &[u8] = b"SIP/2.0/";
 
@@ -65,12 +200,12 @@ impl<'a> Element<'a> for Via<'a> {
             cursor.at += USUAL.len();
             cursor.skip_space();
         } else {
-            part(cursor)?;
+            token(cursor)?;
             slash(cursor)?;
-            part(cursor)?;
+            token(cursor)?;
             slash(cursor)?;
         }
-        let transport = part(cursor)?;
+        let transport = token(cursor)?;
         let before = cursor.at;
         cursor.skip_space();
         if cursor.at == before {
@@ -128,10 +263,18 @@ impl<'a> Element<'a> for Via<'a> {
         via.raw = raw(cursor, start, cursor.at);
         Ok(via)
     }
+
+    /// Only a value that starts with its element was kept.
+    #[inline]
+    fn recall(head: &'a Head, field: &Field) -> Option<(Self, usize)> {
+        let (span, shape) = head.via_memo.get()?;
+        let via = (span == field.value()).then(|| shape.view(head.value_of(field).0))?;
+        Some((via, via.raw.len()))
+    }
 }
 
 #[inline]
-fn part<'a>(cursor: &mut Cursor<'a>) -> Result<&'a [u8], ParseError> {
+fn token<'a>(cursor: &mut Cursor<'a>) -> Result<&'a [u8], ParseError> {
     let token = cursor.run(TOKEN);
     if token.is_empty() { Err(cursor.error(ParseErrorKind::Via)) } else { Ok(token) }
 }
@@ -149,6 +292,7 @@ fn slash(cursor: &mut Cursor<'_>) -> Result<(), ParseError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::name::Name;
 
     fn via(text: &[u8]) -> Result<Via<'_>, ParseError> {
         super::super::single(text, 0)
@@ -175,6 +319,41 @@ mod tests {
             let mut out = Vec::new();
             via(text.as_bytes()).unwrap().write_without_source(&mut out);
             assert_eq!(out, b"SIP/2.0/UDP h;branch=b;x", "{text}");
+        }
+    }
+
+    #[test]
+    fn a_shape_is_the_via_again_stamped_or_not() {
+        for text in [
+            "SIP/2.0/UDP 192.0.2.1:5060;rport;branch=z9hG4bKa",
+            "SIP/2.0/TCP [2001:db8::1] ; received = x ; maddr=m;branch=b;rport=7;y",
+            "SIP/2.0/UDP h;branch=b;rport;received=192.0.2.7, SIP/2.0/UDP other;branch=c",
+            "SIP / 2.0 / UDP h;maddr=q;received=1",
+        ] {
+            for source in ["192.0.2.9:5099", "[2001:db8::2]:65535"] {
+                let message =
+                    format!("OPTIONS sip:a SIP/2.0\r\nVia: {text}\r\nFrom: <sip:a>;tag=1\r\n\r\n");
+                let message = crate::Message::parse(message.into_bytes().into());
+                let Ok(crate::Message::Request(mut request)) = message else { panic!("{text}") };
+                let said = |head: &Head| format!("{:?}", head.vias().collect::<Vec<_>>());
+                let anew = |head: &Head| {
+                    head.via_memo.set(None);
+                    said(head)
+                };
+                let before = anew(&request);
+                assert_eq!(said(&request), before);
+                request.stamp_source(source.parse().unwrap());
+                let stamped = said(&request);
+                assert_eq!(stamped, anew(&request), "{text}");
+                request.stamp_source("192.0.2.99:1".parse().unwrap());
+                let again = said(&request);
+                assert_eq!(again, anew(&request), "{text}, twice");
+                request.set(Name::Via, b"SIP/2.0/UDP z;branch=n");
+                assert_eq!(request.via().unwrap().host_bytes, b"z", "an edit is seen");
+                let other = request.clone();
+                request.pop_first(Name::Via);
+                assert!(request.via().is_err() && other.via().is_ok());
+            }
         }
     }
 
