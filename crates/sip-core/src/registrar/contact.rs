@@ -51,7 +51,12 @@ fn check_host(
         Host::V4(v4) => IpAddr::V4(v4),
         Host::V6(v6) => IpAddr::V6(v6).to_canonical(),
         Host::Name(name) => {
-            let ours = config.domains.canonical(name).is_some()
+            // RFC 4475 §3.3.14: a user of a domain we serve is a place to be reached at (call forwarding); it is looked
+            // up here and never sent to ourselves. A name of this machine is not.
+            let served =
+                config.domains.served.iter().any(|s| s.as_bytes().eq_ignore_ascii_case(name));
+            let ours = !served
+                && config.domains.canonical(name).is_some()
                 && config.listeners.iter().any(|l| l.address.port() == port);
             let local = name.eq_ignore_ascii_case(b"localhost") && !from_loopback;
             return if ours || local || is_advertised(host_bytes, port, config) {
@@ -107,8 +112,6 @@ mod tests {
             "sip:x@192.0.2.1:5070",
             "sip:x@[2001:db8::1]:5060",
             "sip:x@[::ffff:192.0.2.1]:5060",
-            "sip:x@example.com",
-            "sip:x@EXAMPLE.com:5070",
             "sip:x@198.51.100.7;maddr=192.0.2.1",
             "sip:x@198.51.100.7;maddr=224.0.1.75",
             "sip:x@0.0.0.0:5062",
@@ -131,7 +134,8 @@ mod tests {
         for contact in [
             "sip:x@198.51.100.7",
             // RFC 4475 §3.3.14. The proxy leaves the headers out of its Request-URI.
-            "sip:x@198.51.100.7?Route=%3Csip:elsewhere%3E",
+            "sip:x@example.com?Route=%3Csip:elsewhere%3E",
+            "sip:x@EXAMPLE.com:5070",
             "sip:x@10.0.0.7:5060;transport=tcp;ob",
             "sips:x@192.0.2.1:5080",
             "sip:x@192.0.2.1:49152",
