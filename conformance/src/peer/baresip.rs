@@ -18,7 +18,7 @@ const ALICE_HZ: u32 = 440;
 const BOB_HZ: u32 = 1000;
 
 pub fn call(world: &mut World) -> Result<String> {
-    let mut server = world.start(&Settings::local(&["alice", "bob"]))?;
+    let mut server = world.start(&Settings::local(&["alice", "bob"]).old_digest())?;
     let mut alice = Phone::start(world, &server, "alice", 7300, ALICE_HZ, "manual")?;
     let mut bob = Phone::start(world, &server, "bob", 7400, BOB_HZ, "auto")?;
     // It may register before its control port is open, so the event could be missed; its log cannot.

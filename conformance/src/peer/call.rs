@@ -50,7 +50,7 @@ pub fn calls(world: &mut World) -> Result<String> {
     let users: Vec<String> = (0..20).map(|n| format!("bob{n}")).collect();
     let mut all: Vec<&str> = users.iter().map(String::as_str).collect();
     all.push("alice");
-    let mut server = world.start(&Settings::local(&all))?;
+    let mut server = world.start(&Settings::local(&all).old_digest())?;
     let at: Vec<(String, u16)> = users.iter().map(|u| (u.clone(), CALLEE)).collect();
     register(world, &server, &at)?;
     let to = server.address.to_string();
@@ -77,7 +77,7 @@ pub fn calls(world: &mut World) -> Result<String> {
 }
 
 pub fn tcp_to_udp(world: &mut World) -> Result<String> {
-    let server = world.start(&Settings::local(&["alice", "bob"]))?;
+    let server = world.start(&Settings::local(&["alice", "bob"]).old_digest())?;
     register(world, &server, &[("bob".into(), CALLEE)])?;
     let to = server.address.to_string();
     let callees = callees(world, &["bob".into()])?;
@@ -90,7 +90,7 @@ pub fn tcp_to_udp(world: &mut World) -> Result<String> {
 }
 
 pub fn fork(world: &mut World) -> Result<String> {
-    let server = world.start(&Settings::local(&["alice", "bob"]))?;
+    let server = world.start(&Settings::local(&["alice", "bob"]).old_digest())?;
     register(world, &server, &[("bob".into(), CALLEE), ("bob".into(), OTHER)])?;
     let to = server.address.to_string();
     let callees = callees(world, &["bob".into()])?;
@@ -109,7 +109,7 @@ pub fn fork(world: &mut World) -> Result<String> {
 }
 
 pub fn cancel(world: &mut World) -> Result<String> {
-    let server = world.start(&Settings::local(&["alice", "bob"]))?;
+    let server = world.start(&Settings::local(&["alice", "bob"]).old_digest())?;
     register(world, &server, &[("bob".into(), CALLEE)])?;
     let to = server.address.to_string();
     let callees = callees(world, &["bob".into()])?;

@@ -11,8 +11,7 @@ use crate::world::World;
 
 pub fn run(world: &mut World) -> Result<String> {
     // sipsak reads one challenge, and knows only MD5.
-    let settings = Settings { algorithms: vec!["MD5"], ..Settings::local(&["sak"]) };
-    let mut server = world.start(&settings)?;
+    let mut server = world.start(&Settings::local(&["sak"]).old_digest())?;
     let to = server.address.to_string();
     let ping = sipsak(world, "ping", &["-vv", "-s", &format!("sip:{to}")])?;
     if !ping.contains("200") {

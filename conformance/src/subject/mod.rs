@@ -90,6 +90,12 @@ impl Settings {
         Self { address: crate::world::SERVER, ..Self::local(users) }
     }
 
+    /// For peers that know only MD5 and give up when anything else is offered beside it.
+    pub fn old_digest(mut self) -> Self {
+        self.algorithms = vec!["MD5"];
+        self
+    }
+
     pub fn open(mut self) -> Self {
         self.auth = false;
         self
