@@ -43,6 +43,7 @@ async fn main() -> Result<(), StoreError> {
     for first in (0..bindings).step_by(1_000) {
         let writes: Vec<_> = (first..bindings.min(first + 1_000)).map(|n| put(n, 0)).collect();
         store.write(&writes.iter().collect::<Vec<_>>()).await?;
+        store.settle(writes.len()).await;
     }
     println!("filled with {bindings} in {:.2?}", started.elapsed());
 
@@ -58,6 +59,7 @@ async fn main() -> Result<(), StoreError> {
             let begun = Clock::now();
             store.write(&writes.iter().collect::<Vec<_>>()).await?;
             times.push(begun.elapsed());
+            store.settle(group).await;
         }
         let rows = times.len() * group;
         let rate = rows as f64 / started.elapsed().as_secs_f64();

@@ -5,6 +5,7 @@
 //! one [`Writer`] that commits many of them together. A change is durable when its commit is: RFC 3261 §10.3 step 7
 //! binds a contact, and the 200 that says so leaves after that. It never decides anything about a request.
 
+mod checkpoint;
 mod error;
 mod home;
 mod location;
@@ -29,6 +30,7 @@ pub struct Store {
     connection: SqliteConnection,
     sockets: Vec<Socket>,
     puts: location::Puts,
+    checkpointer: checkpoint::Checkpointer,
     /// Held for its lock: two servers never share a directory.
     _directory: Option<Directory>,
 }
@@ -42,20 +44,28 @@ impl Store {
                 .filename(directory.database()?)
                 .journal_mode(SqliteJournalMode::Wal)
                 // A commit survives the loss of power, not only of the process: see docs/adr/0004-durable-bindings.md.
-                .synchronous(SqliteSynchronous::Full),
+                .synchronous(SqliteSynchronous::Full)
+                .pragma("wal_autocheckpoint", "0"),
             None => SqliteConnectOptions::new().in_memory(true),
         };
-        let mut connection = options
+        let options = options
             .create_if_missing(true)
             .busy_timeout(Duration::from_secs(2))
             .statement_cache_capacity(32)
-            .row_buffer_size(1024)
-            .disable_statement_logging()
-            .connect()
-            .await?;
+            .disable_statement_logging();
+        let mut connection = options.connect().await?;
         schema::migrate(&mut connection).await?;
-        let puts = location::Puts::new();
-        Ok(Self { connection, sockets: Vec::new(), puts, _directory: directory })
+        let second = match &directory {
+            Some(_) => Some(options.connect().await?),
+            None => None,
+        };
+        Ok(Self {
+            connection,
+            sockets: Vec::new(),
+            puts: location::Puts::new(),
+            checkpointer: checkpoint::Checkpointer::new(second),
+            _directory: directory,
+        })
     }
 
     /// Our listeners in the order of their `ListenerId`: bindings remember by address which one they came to.

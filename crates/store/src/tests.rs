@@ -129,6 +129,34 @@ fn an_address_that_is_ours_no_more_falls_back_to_one_of_its_kind() {
 }
 
 #[test]
+fn rows_of_a_foreign_hand_are_left_out_and_no_others() {
+    let scratch = Scratch::new();
+    runtime().block_on(async {
+        let mut store = open(&scratch).await;
+        let writes: Vec<_> = (0..100).map(|user| put(&row(user, 0, "198.51.100.7:5062"))).collect();
+        store.write(&writes.iter().collect::<Vec<_>>()).await.expect("written");
+        for nonsense in [
+            "received = NULL WHERE username = 'u3'",
+            "user_agent = CAST(x'ff' AS TEXT) WHERE username = 'u5'",
+            "cseq = -1 WHERE username = 'u50'",
+            "expires = 'tomorrow' WHERE username = 'u99'",
+        ] {
+            let sql = format!("UPDATE location SET {nonsense}");
+            sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
+                .execute(&mut store.connection)
+                .await
+                .expect("set");
+        }
+        let (mut count, mut agents) = (0, 0);
+        let left_out = store.bindings(|page| {
+            count += page.len();
+            agents += page.iter().filter(|row| row.user_agent.contains("ünï")).count();
+        });
+        assert_eq!((left_out.await.expect("readable"), count, agents), (4, 96, 96));
+    });
+}
+
+#[test]
 fn accounts() {
     runtime().block_on(async {
         let mut store = Store::open(None).await.expect("opens");

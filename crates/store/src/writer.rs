@@ -121,6 +121,7 @@ impl<T> WriterTask<T> {
                     Job::Account(_) | Job::Finish => &[],
                 })
                 .collect();
+            let rows = writes.len();
             let stored: Stored = if writes.is_empty() {
                 Ok(())
             } else {
@@ -136,6 +137,7 @@ impl<T> WriterTask<T> {
             }
             committed(&mut done);
             done.clear();
+            self.store.settle(rows).await;
         }
         self.store.close().await
     }
