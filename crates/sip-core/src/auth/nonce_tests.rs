@@ -199,3 +199,41 @@ fn what_is_over_makes_room() {
 fn an_entry_is_small() {
     assert!(size_of::<Entry>() <= 56, "{}", size_of::<Entry>());
 }
+
+/// Whatever happens, in whatever order, with however small a ledger: no count of a nonce passes twice.
+#[test]
+fn no_count_ever_passes_twice() {
+    let mut state = 42_u64;
+    let mut random = |bound: u64| {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % bound
+    };
+    for entries_max in [1, 2, 5, 40] {
+        let mut ledger = Ledger::new(entries_max);
+        let mut passed = std::collections::HashSet::new();
+        let mut nonces: Vec<Nonce> = Vec::new();
+        let mut now = START;
+        for step in 0..6_000_u64 {
+            now = now + Duration::from_millis(random(400));
+            if nonces.is_empty() || random(4) == 0 {
+                let text = mint().issue(now, "example.com", &[&step.to_be_bytes()]);
+                nonces.push(mint().read("example.com", &text).unwrap());
+            }
+            let newest = nonces.len() as u64;
+            let nonce = nonces[(newest - 1 - random(newest.min(60))) as usize];
+            // Every attempt is another request, so a retransmission is never right.
+            let count = 1 + random(70) as u32;
+            let answered = Answered { count, owner: 1, request: step as u32 };
+            match ledger.redeem(now, LIFETIME, nonce, answered) {
+                Use::Fresh => {
+                    assert!(passed.insert((nonce.key, count)), "{count} twice, at {step}")
+                }
+                Use::Retransmission => panic!("step {step} was never sent before"),
+                Use::Replay | Use::Stale => {}
+            }
+            assert!(ledger.len() <= entries_max);
+        }
+        assert!(passed.len() > 300, "{} passed with room for {entries_max}", passed.len());
+    }
+}
