@@ -21,7 +21,7 @@ use crate::output::{Event, Outbox};
 use crate::proxy::{Plan, Proxy};
 use crate::registrar;
 use crate::rejection::Rejection;
-use crate::route::{self, Verdict, limit, nat, screen};
+use crate::route::{self, Verdict, limit, locate, nat, screen};
 use crate::shared::Shared;
 use crate::time::Instant;
 use crate::transaction::{Happening, Matched, Received, ServerKey, TransactionLayer};
@@ -116,13 +116,17 @@ impl State {
         match input {
             Input::Message { flow, bytes } => self.message(turn, flow, bytes),
             Input::SendFailed { token } => {
-                self.transactions.send_failed(turn.now, token, turn.out);
+                let second =
+                    |request: &Request, flow: &Flow| locate::second_way(turn.config, request, flow);
+                if !self.transactions.resend(token, second, turn.out) {
+                    self.transactions.send_failed(turn.now, token, turn.out);
+                }
             }
             Input::Answer { ask, answer } => {
                 self.pending.answer(turn, ask, answer, &mut self.scratch);
             }
             Input::Command(Command::Drain) => self.draining = true,
-            // Bindings name their connection, and a transmit to one that is gone comes back as `SendFailed`.
+            // Who still names the connection learns it from `SendFailed`.
             Input::FlowClosed { .. } | Input::Tick | Input::Config(_) => {}
         }
         self.advance(turn);

@@ -8,7 +8,7 @@ use sip_message::{Method, Name, Request, write};
 use smallvec::SmallVec;
 
 use super::record_route::{self, Token};
-use super::{Fork, Kind, Plan, Proxy, ResponseContext, Target, TargetUri};
+use super::{Fork, Kind, Plan, Proxy, RETRY_AFTER_FULL, ResponseContext, Target, TargetUri};
 use crate::config::Listener;
 use crate::flow::Flow;
 use crate::limits;
@@ -20,9 +20,6 @@ use crate::turn::Turn;
 
 /// A Via value or a Record-Route value: on the stack.
 type Value = SmallVec<[u8; 128]>;
-
-/// Seconds after which a caller may try again when our tables are full.
-const RETRY_AFTER_FULL: u32 = 5;
 
 /// RFC 3261 §16.6 step 3: what a request without Max-Forwards gets, and the most any may have.
 const MAX_FORWARDS: u8 = limits::HOPS.max as u8;

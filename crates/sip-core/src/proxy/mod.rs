@@ -32,6 +32,9 @@ use record_route::Sealed;
 use response::Best;
 use timer_c::{TimerC, TimerId};
 
+/// Seconds after which a caller may try again when our tables are full.
+const RETRY_AFTER_FULL: u32 = 5;
+
 /// Where one fork goes.
 #[derive(Clone, Debug)]
 pub struct Target {

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use sip_message::{Message, Name, Request, Response, write};
 
-use super::{Kind, Proxy, ResponseContext};
+use super::{Kind, Proxy, RETRY_AFTER_FULL, ResponseContext};
 use crate::output::{CallRecord, EndedBy, Event};
 use crate::proxy::record_route::Sender;
 use crate::rejection::Rejection;
@@ -214,14 +214,13 @@ impl Proxy {
         let Some(mut active) = self.contexts.remove(&name) else { return };
         let best = active.best.take();
         let fork = best.as_ref().map_or(0, |best| best.fork);
-        let (mut status, mut wire) = match best {
-            Some(best) => (best.status, best.wire),
-            None => (503, None), // No fork could be made at all.
-        };
-        if status == 503 {
+        let (status, wire) = match best {
             // RFC 3261 §16.7 step 6: the next hop's overload is not ours to report.
-            (status, wire) = (500, None);
-        }
+            Some(Best { status: 503, .. }) => (500, None),
+            Some(best) => (best.status, best.wire),
+            // Our own is: no fork could be made at all.
+            None => (503, None),
+        };
         let request = active.request();
         if status == 408 && !active.invite {
             // RFC 4320 §4.2: by now the caller has given up; a 408 would only blame somebody.
@@ -339,6 +338,7 @@ fn local(status: u16) -> Rejection {
     match status {
         408 => Rejection::request_timeout(),
         487 => Rejection::request_terminated(),
+        503 => Rejection::service_unavailable(RETRY_AFTER_FULL),
         _ => Rejection::internal_error(),
     }
 }

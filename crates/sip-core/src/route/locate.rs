@@ -4,10 +4,10 @@
 
 use core::net::{IpAddr, SocketAddr};
 
-use sip_message::{Host, Uri, uri};
+use sip_message::{Host, Request, Uri, uri};
 use smallvec::{SmallVec, smallvec};
 
-use crate::config::AorBuf;
+use crate::config::{AorBuf, Config};
 use crate::flow::{ConnectionId, Flow, Transport};
 use crate::limits;
 use crate::proxy::{Target, TargetUri, Targets};
@@ -90,16 +90,35 @@ fn reach(turn: &Turn<'_>, binding: &Binding) -> Option<Reach> {
         return own::aor(turn.config, &contact).map(Reach::User);
     }
     let length = contact.raw.len() - contact.headers.map_or(0, |headers| headers.len() + 1);
-    if registered.transport.is_reliable() {
+    if registered.connection != ConnectionId::NONE {
         return Some(Reach::Flow(registered, length));
     }
     let flow = match address(&contact) {
-        Some((transport, to)) if to.ip() == registered.remote.ip() => flow_to(turn, transport, to)
-            .filter(|flow| flow.transport.is_reliable())
-            .unwrap_or(Flow { remote: to, ..registered }),
+        Some((transport, to)) if to.ip() == registered.remote.ip() => {
+            flow_to(turn.config, transport, to)?
+        }
         _ => registered,
     };
+    // The listener it registered at: there a NAT lets us through. After a restart there may be others.
+    let listener = turn.config.listener(registered.listener).filter(|listener| {
+        listener.transport == flow.transport && listener.address.is_ipv4() == flow.remote.is_ipv4()
+    });
+    let flow = match listener {
+        Some(_) => Flow { listener: registered.listener, ..flow },
+        None => flow_to(turn.config, flow.transport, flow.remote)?,
+    };
     Some(Reach::Flow(flow, length))
+}
+
+/// A connection by which we wanted to send is gone. A phone that is not behind a NAT takes another, at its Contact: the
+/// Request-URI, if it names the very host that the connection led to.
+pub fn second_way(config: &Config, request: &Request, gone: &Flow) -> Option<Flow> {
+    if gone.connection == ConnectionId::NONE {
+        return None;
+    }
+    let (transport, to) = address(&request.uri().ok()?)?;
+    let same = transport == gone.transport && to.ip() == gone.remote.ip() && to != gone.remote;
+    flow_to(config, transport, to).filter(|flow| same && flow.listener == gone.listener)
 }
 
 /// RFC 3261 §16.6 step 7 for a URI that is not ours: an address, or 478.
@@ -109,7 +128,7 @@ pub fn next_hop(turn: &Turn<'_>, uri: &Uri<'_>) -> Result<Flow, Rejection> {
         return Err(Rejection::loop_detected());
     }
     address(uri)
-        .and_then(|(transport, to)| flow_to(turn, transport, to))
+        .and_then(|(transport, to)| flow_to(turn.config, transport, to))
         .ok_or_else(Rejection::unresolvable)
 }
 
@@ -176,7 +195,7 @@ pub fn is_one_place(ip: IpAddr) -> bool {
     !(ip.is_unspecified() || ip.is_multicast() || broadcast)
 }
 
-fn flow_to(turn: &Turn<'_>, transport: Transport, remote: SocketAddr) -> Option<Flow> {
-    let listener = turn.config.listener_for(transport, remote)?;
+fn flow_to(config: &Config, transport: Transport, remote: SocketAddr) -> Option<Flow> {
+    let listener = config.listener_for(transport, remote)?;
     Some(Flow { transport, listener, connection: ConnectionId::NONE, remote })
 }

@@ -260,6 +260,32 @@ impl TransactionLayer {
         }
     }
 
+    /// Sends the same request by another flow, because the connection it should have left by is gone: nothing has
+    /// left yet, so it is still the same transaction. `elsewhere` is told how it was to be sent. False: there is no
+    /// other way.
+    pub fn resend(
+        &mut self,
+        token: ClientToken,
+        elsewhere: impl FnOnce(&Request, &Flow) -> Option<Flow>,
+        out: &mut Outbox,
+    ) -> bool {
+        let client = ClientId { slot: token.slot, generation: token.generation };
+        if self.clients.named(client.slot, client.generation).is_none() {
+            return false;
+        }
+        let Some((flow, request)) = self.request_as_sent(client.slot) else { return false };
+        let Some(flow) = elsewhere(&request, &flow) else { return false };
+        let Some(ClientSlot { tail: Tail::Live(live), .. }) = self.clients.at(client.slot) else {
+            return false;
+        };
+        let live = *live;
+        if let Some(live) = self.live_clients.at_mut(live) {
+            live.flow = flow;
+        }
+        self.send_request(client, out);
+        true
+    }
+
     /// A transmit with this token could not be sent (RFC 3261 §17.1.4, §18.4).
     pub fn send_failed(&mut self, now: Instant, token: ClientToken, out: &mut Outbox) {
         let client = ClientId { slot: token.slot, generation: token.generation };
