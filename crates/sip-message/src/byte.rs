@@ -15,7 +15,7 @@ pub const HEX: u8 = 32;
 /// Any visible byte: what a Call-ID may hold.
 pub const VISIBLE: u8 = 64;
 
-const fn classify(b: u8) -> u8 {
+pub const fn classify(b: u8) -> u8 {
     let mut bits = 0;
     if b.is_ascii_alphanumeric()
         || matches!(b, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~')

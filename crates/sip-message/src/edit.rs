@@ -154,6 +154,7 @@ impl Head {
     fn raw_line(&mut self, name: Name, text: &[u8], value: &[u8]) -> Field {
         let value = byte::cut(value, 0, value.len().min(crate::limit::HEAD_BYTES_MAX));
         let start = self.edits.len();
+        self.edits.reserve(text.len() + value.len() + 4);
         self.edits.extend_from_slice(text);
         self.edits.extend_from_slice(b": ");
         let at = self.edits.len();

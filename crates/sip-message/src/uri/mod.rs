@@ -80,10 +80,7 @@ impl<'a> Uri<'a> {
             return Err(Kind::UriTooLong.at(0));
         }
         let (scheme, rest) = scheme(raw)?;
-        let fit = byte::run(raw, URI);
-        if fit < raw.len() {
-            return Err(Kind::UriCharacter.at(fit));
-        }
+        let glance = glance(raw)?;
         let mut uri = Self {
             scheme,
             user: None,
@@ -97,7 +94,7 @@ impl<'a> Uri<'a> {
         };
         let at = raw.len() - rest.len();
         match scheme {
-            Scheme::Sip | Scheme::Sips => uri.read_sip(at)?,
+            Scheme::Sip | Scheme::Sips => uri.read_sip(at, glance)?,
             Scheme::Tel => uri.read_tel(at)?,
             Scheme::Other if rest.is_empty() => return Err(Kind::UriScheme.at(at)),
             Scheme::Other => {}
@@ -120,15 +117,13 @@ impl<'a> Uri<'a> {
         split_once(self.raw, b':').0
     }
 
-    fn read_sip(&mut self, from: usize) -> Result<(), ParseError> {
-        let rest = cut(self.raw, from, self.raw.len());
+    fn read_sip(&mut self, from: usize, glance: Glance) -> Result<(), ParseError> {
         let mut at = from;
-        // Most URIs have neither escapes nor headers, and are so short that a plain loop finds the `@` soonest.
-        let plain = memchr::memchr2(b'%', b'?', rest).is_none();
-        if let Some(end) = rest.iter().position(|&b| b == b'@') {
-            let user = cut(rest, 0, end);
+        let plain = glance.plain;
+        if let Some(end) = glance.at {
+            let user = cut(self.raw, from, end);
             let colon = user.iter().position(|&b| b == b':');
-            let name = cut(user, 0, colon.unwrap_or(end));
+            let name = cut(user, 0, colon.unwrap_or(user.len()));
             if name.is_empty() {
                 return Err(Kind::UriCharacter.at(from));
             }
@@ -136,8 +131,8 @@ impl<'a> Uri<'a> {
                 escapes(user, from)?;
             }
             self.user = Some(name);
-            self.password = colon.map(|colon| cut(user, colon + 1, end));
-            at += end + 1;
+            self.password = colon.map(|colon| cut(user, colon + 1, user.len()));
+            at = end + 1;
         }
         let mut cursor = Cursor::new(self.raw, 0);
         cursor.at = at;
@@ -173,6 +168,57 @@ impl<'a> Uri<'a> {
         self.params = UriParams(cut(rest, end, rest.len()));
         check_params(self.params.0, from + end)
     }
+}
+
+/// What one pass over a URI notices.
+struct Glance {
+    /// The first `@`.
+    at: Option<usize>,
+    /// Neither escapes nor headers: most have none.
+    plain: bool,
+}
+
+/// No URI has this byte; `@`; `%` and `?`. Nothing else is looked at twice.
+const ALIEN: u8 = 1;
+const AT: u8 = 2;
+const SPECIAL: u8 = 4;
+
+static MARKS: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut b = 0;
+    while b < 256 {
+        table[b] = match b as u8 {
+            b'@' => AT,
+            b'%' | b'?' => SPECIAL,
+            other if byte::classify(other) & URI != 0 => 0,
+            _ => ALIEN,
+        };
+        b += 1;
+    }
+    table
+};
+
+fn glance(raw: &[u8]) -> Result<Glance, ParseError> {
+    let mark = |b: u8| MARKS[b as usize];
+    let mut glance = Glance { at: None, plain: true };
+    byte::count(raw.len());
+    let mut i = 0;
+    while let Some(rest @ [first, ..]) = raw.get(i..) {
+        if let Some(&[a, b, c, d]) = rest.first_chunk::<4>()
+            && mark(a) | mark(b) | mark(c) | mark(d) == 0
+        {
+            i += 4;
+            continue;
+        }
+        match mark(*first) {
+            0 => {}
+            AT => _ = glance.at.get_or_insert(i),
+            SPECIAL => glance.plain = false,
+            _ => return Err(Kind::UriCharacter.at(i)),
+        }
+        i += 1;
+    }
+    Ok(glance)
 }
 
 /// RFC 3986 §3.1.
