@@ -53,6 +53,8 @@ pub struct Facts {
     pub connections_max: usize,
     /// The smallest receive buffer of our UDP sockets, in bytes, as the kernel counts: twice what it gives to datagrams.
     pub receive_buffer: usize,
+    /// Addresses of a wildcard that could not be used yet.
+    pub skipped: Vec<std::net::SocketAddr>,
 }
 
 /// A server that runs. `stop` ends it.
@@ -107,6 +109,7 @@ pub async fn start(settings: &Settings, clock: Clock, log: Log) -> Result<Runnin
         accounts,
         connections_max: connections_max(settings, &bound),
         receive_buffer: bound.receive_buffer,
+        skipped: bound.skipped.clone(),
     };
     let (account_writer, writer) = store::writer(store);
     let parts = Parts {
@@ -133,13 +136,15 @@ fn start_workers(settings: &Settings, parts: Parts, bound: Bound) -> Result<Star
     let (stop, stopped) = watch::channel(false);
     let (ready, started) = std::sync::mpsc::channel();
     let mut threads = Vec::new();
+    let rule =
+        if settings.nap > NapRule::DEFAULT.cap { NapRule::THROUGHPUT } else { NapRule::DEFAULT };
     for (index, (sockets, opens)) in bound.workers.into_iter().zip(receivers).enumerate() {
         let plan = Plan {
             index,
             sockets: sockets.datagram,
             listeners: sockets.stream,
             opens,
-            nap: NapRule { cap: settings.nap, ..NapRule::DEFAULT },
+            nap: NapRule { cap: settings.nap, ..rule },
             stop: stopped.clone(),
         };
         let thread = worker::start(Arc::clone(&shell), plan, ready.clone());

@@ -331,6 +331,9 @@ fn greet(loaded: &Loaded, args: &Args, shell: &Shell, facts: &start::Facts) {
     for place in &listen {
         line("listen", place);
     }
+    for address in &facts.skipped {
+        line("", &format!("not on {address} yet: the machine has only just got it; restart later"));
+    }
     line("policy", policy(settings));
     match &settings.admin {
         Some(path) => line("admin", &format!("{} (ringway status)", path.display())),

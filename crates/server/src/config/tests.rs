@@ -163,3 +163,25 @@ fn flags_win() {
     assert_eq!(loaded.settings.listen.len(), 1);
     assert_eq!(loaded.settings.admin, None);
 }
+
+#[test]
+fn the_manual_names_every_setting_and_its_example_is_the_default() {
+    let manual = include_str!("../../../../docs/config.md");
+    for (section, keys) in file::SETTINGS {
+        for key in *keys {
+            assert!(manual.contains(&format!("| `{section}.{key}` |")), "{section}.{key}");
+        }
+    }
+    let example = manual.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next());
+    let (written, default) = (of(example.expect("an example")), of(""));
+    assert_eq!(written.findings.human(false), "");
+    let debug = |loaded: &Loaded| {
+        let text = format!("{:?}", loaded.settings);
+        text.replace("./ringway-data", "ringway-data")
+    };
+    let sorted = |mut loaded: Loaded| {
+        loaded.settings.listen.sort_by_key(|l| (l.address, l.transport));
+        loaded
+    };
+    assert_eq!(debug(&sorted(written)), debug(&sorted(default)));
+}

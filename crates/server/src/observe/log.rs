@@ -6,12 +6,16 @@ use std::io::{IsTerminal as _, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
+use std::time::Duration;
 
 use sip_core::time::Instant;
 
 use crate::config::{LogFormat, LogLevel};
 
 const LINES_MAX: usize = 16_384;
+
+/// How late a line may be written.
+const GATHER: Duration = Duration::from_millis(20);
 
 /// Longest value of a field; what a peer wrote beyond it is cut.
 const VALUE_MAX: usize = 512;
@@ -103,7 +107,11 @@ fn write_lines(lines: &Receiver<Entry>) {
     let mut batch = String::new();
     while let Ok(first) = lines.recv() {
         let mut flushes = Vec::new();
-        for entry in std::iter::once(first).chain(lines.try_iter().take(1_024)) {
+        if matches!(first, Entry::Line(_)) {
+            // Under load each wake-up of this thread would cost a worker more than the line: let lines gather.
+            thread::sleep(GATHER);
+        }
+        for entry in std::iter::once(first).chain(lines.try_iter().take(LINES_MAX)) {
             match entry {
                 Entry::Line(line) => batch.push_str(&line),
                 Entry::Flush(sender) => flushes.push(sender),

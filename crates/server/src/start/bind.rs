@@ -30,6 +30,8 @@ pub struct Bound {
     pub listeners: Vec<Listener>,
     pub workers: Vec<WorkerSockets>,
     pub receive_buffer: usize,
+    /// Addresses of a wildcard that cannot be used yet: IPv6 checks a new one for a second or two.
+    pub skipped: Vec<SocketAddr>,
 }
 
 pub fn bind(listen: &[Listen], own: &[IpAddr], workers: usize) -> Result<Bound, BindError> {
@@ -37,6 +39,7 @@ pub fn bind(listen: &[Listen], own: &[IpAddr], workers: usize) -> Result<Bound, 
         listeners: Vec::new(),
         workers: (0..workers.max(1)).map(|_| WorkerSockets::default()).collect(),
         receive_buffer: usize::MAX,
+        skipped: Vec::new(),
     };
     for entry in listen {
         // Every address of a wildcard gets the same port, also when the kernel chooses it.
@@ -47,8 +50,16 @@ pub fn bind(listen: &[Listen], own: &[IpAddr], workers: usize) -> Result<Bound, 
             if port != 0 && bound.listeners.iter().any(same) {
                 continue;
             }
-            let failed = |error| BindError { transport: entry.transport, address, error };
-            port = bound.one(entry.transport, address).map_err(failed)?;
+            match bound.one(entry.transport, address) {
+                Ok(bound) => port = bound,
+                Err(error)
+                    if error.kind() == io::ErrorKind::AddrNotAvailable
+                        && entry.address.ip().is_unspecified() =>
+                {
+                    bound.skipped.push(address);
+                }
+                Err(error) => return Err(BindError { transport: entry.transport, address, error }),
+            }
         }
     }
     if bound.listeners.is_empty() {

@@ -1,6 +1,6 @@
 //! All connections, by name and by peer, and who may have how many. It opens and closes nothing: tasks do.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,9 +28,16 @@ pub struct Streams {
 struct Table {
     by_id: HashMap<ConnectionId, Arc<Connection>>,
     by_remote: HashMap<SocketAddr, ConnectionId>,
-    /// Oldest first: the first to go when room is needed.
-    unproven: BTreeMap<ConnectionId, IpAddr>,
+    /// The first is the first to go when room is needed: those that never sent a whole message, then the oldest.
+    unproven: BTreeSet<(Heard, ConnectionId)>,
     per_ip: HashMap<IpAddr, Counts>,
+}
+
+/// Whether a whole message has come.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Heard {
+    Not,
+    Once,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -61,7 +68,7 @@ impl Streams {
             return Err(Refusal);
         }
         if table.by_id.len() >= self.connections_max {
-            let oldest = table.unproven.keys().next().copied().ok_or(Refusal)?;
+            let (_, oldest) = table.unproven.first().copied().ok_or(Refusal)?;
             if let Some(evicted) = table.remove(oldest) {
                 evicted.close();
             }
@@ -77,11 +84,19 @@ impl Streams {
         self.table.lock().remove(id);
     }
 
+    /// A whole message has come: silent ones make room before it.
+    pub fn heard(&self, connection: &Connection) {
+        let mut table = self.table.lock();
+        if table.unproven.remove(&(Heard::Not, connection.id)) {
+            table.unproven.insert((Heard::Once, connection.id));
+        }
+    }
+
     /// Its peer has proven itself: it no longer makes room for others.
     pub fn prove(&self, connection: &Connection) {
         connection.set_proven();
         let mut table = self.table.lock();
-        if table.unproven.remove(&connection.id).is_some()
+        if table.forget_unproven(connection.id)
             && let Some(counts) = table.per_ip.get_mut(&connection.remote.ip())
         {
             counts.unproven = counts.unproven.saturating_sub(1);
@@ -132,10 +147,14 @@ impl Table {
         counts.all += 1;
         if !exempt {
             counts.unproven += 1;
-            self.unproven.insert(id, ip);
+            self.unproven.insert((Heard::Not, id));
         }
         self.by_remote.insert(connection.remote, id);
         self.by_id.insert(id, connection);
+    }
+
+    fn forget_unproven(&mut self, id: ConnectionId) -> bool {
+        self.unproven.remove(&(Heard::Not, id)) || self.unproven.remove(&(Heard::Once, id))
     }
 
     fn remove(&mut self, id: ConnectionId) -> Option<Arc<Connection>> {
@@ -144,7 +163,7 @@ impl Table {
         if self.by_remote.get(&connection.remote) == Some(&id) {
             self.by_remote.remove(&connection.remote);
         }
-        let was_unproven = self.unproven.remove(&id).is_some();
+        let was_unproven = self.forget_unproven(id);
         if let Some(counts) = self.per_ip.get_mut(&ip) {
             counts.all = counts.all.saturating_sub(1);
             counts.unproven = counts.unproven.saturating_sub(u32::from(was_unproven));
@@ -180,6 +199,18 @@ mod tests {
         assert!(streams.admit(at(5, 1), ListenerId(0), false).is_err());
         streams.remove(known.id);
         assert!(streams.admit(at(5, 1), ListenerId(0), false).is_ok());
+    }
+
+    #[test]
+    fn the_silent_make_room_before_those_who_spoke() {
+        let streams = Streams::new(2);
+        let spoke = streams.admit(at(1, 1), ListenerId(0), false).expect("room");
+        streams.heard(&spoke);
+        let silent = streams.admit(at(2, 1), ListenerId(0), false).expect("room");
+        let _third = streams.admit(at(3, 1), ListenerId(0), false).expect("the silent one goes");
+        assert!(silent.is_closing() && !spoke.is_closing());
+        streams.remove(spoke.id);
+        assert_eq!(streams.len(), 1);
     }
 
     #[test]

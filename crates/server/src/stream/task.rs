@@ -145,13 +145,21 @@ struct Reading {
     /// The first byte of an unfinished message.
     begun: Option<Instant>,
     last_message: Instant,
+    /// A whole message has come.
+    heard: bool,
     /// Nothing can be read after this: write what waits and close.
     last: bool,
 }
 
 impl Reading {
     fn new() -> Self {
-        Self { framer: Framer::new(), begun: None, last_message: Instant::now(), last: false }
+        Self {
+            framer: Framer::new(),
+            begun: None,
+            last_message: Instant::now(),
+            heard: false,
+            last: false,
+        }
     }
 
     fn deadline(&self, proven: bool) -> Instant {
@@ -184,6 +192,9 @@ fn read(
         match frame {
             Frame::Message(bytes) => {
                 reading.last_message = Instant::now();
+                if !std::mem::replace(&mut reading.heard, true) && !connection.is_proven() {
+                    shell.streams.heard(connection);
+                }
                 turn.message(now, flow, &bytes);
             }
             Frame::KeepAlive => {
