@@ -178,26 +178,103 @@ pub(crate) struct SendRing {
     headers: Block<mmsghdr>,
     targets: Block<sockaddr_storage>,
     iovecs: Block<iovec>,
+    controls: Block<SegmentControl>,
+    /// Datagrams behind each header of the current call.
+    runs: Vec<u8>,
+    /// Runs of equal length to one peer go to the kernel as one (`UDP_SEGMENT`).
+    merge: bool,
 }
+
+/// The control message that tells the kernel where to cut (udp(7), `UDP_SEGMENT`).
+#[repr(C)]
+struct SegmentControl {
+    header: libc::cmsghdr,
+    /// A `u16` and its padding.
+    size: [u8; 8],
+}
+
+/// A segment must fit the path's MTU or the whole run fails; this fits an Ethernet with IPv6 headers.
+const SEGMENT_MAX: usize = 1_452;
+/// Bytes of one run: a UDP length field, less what the headers may take.
+const RUN_BYTES_MAX: usize = 65_000;
 
 impl SendRing {
     pub(crate) fn new(batch: usize) -> Self {
-        let batch = batch.max(1);
+        let batch = batch.clamp(1, usize::from(u8::MAX));
         let ring = Self {
             headers: Block::zeroed(batch),
             targets: Block::zeroed(batch),
             iovecs: Block::zeroed(batch),
+            controls: Block::zeroed(batch),
+            runs: Vec::with_capacity(batch),
+            merge: false,
         };
         for i in 0..batch {
             // SAFETY: in range; the blocks are fields of one struct and their memory never moves.
             unsafe {
                 let header = &mut (*ring.headers.at(i)).msg_hdr;
                 header.msg_name = ring.targets.at(i).cast();
-                header.msg_iov = ring.iovecs.at(i);
-                header.msg_iovlen = 1;
+                let control = &mut (*ring.controls.at(i)).header;
+                control.cmsg_level = libc::SOL_UDP;
+                control.cmsg_type = libc::UDP_SEGMENT;
+                control.cmsg_len = (mem::size_of::<libc::cmsghdr>() + 2) as _;
             }
         }
         ring
+    }
+
+    pub(crate) fn merge_runs(&mut self, merge: bool) {
+        self.merge = merge;
+    }
+
+    /// Fills the headers; how many.
+    fn fill<'a>(&mut self, messages: impl Iterator<Item = (SocketAddr, &'a [u8])>) -> usize {
+        self.runs.clear();
+        // Of the run under way: its peer, the length of its first datagram, its bytes, and whether more may join.
+        let mut run: Option<(SocketAddr, usize, usize)> = None;
+        for (place, (target, bytes)) in messages.take(self.headers.len()).enumerate() {
+            // SAFETY: `take` keeps `place` in range (and `at` checks it). The pointer is cast to mutable because the C
+            // type serves both directions; `sendmmsg` only reads through it, and `'a` outlives the call.
+            unsafe {
+                (*self.iovecs.at(place)).iov_base = bytes.as_ptr().cast_mut().cast();
+                (*self.iovecs.at(place)).iov_len = bytes.len();
+            }
+            if let (Some((peer, size, total)), Some(count)) = (run, self.runs.last_mut())
+                && peer == target
+                && (1..=size).contains(&bytes.len())
+                && total + bytes.len() <= RUN_BYTES_MAX
+                && *count < 64
+            {
+                *count += 1;
+                // A shorter one ends its run.
+                run = (bytes.len() == size).then_some((peer, size, total + bytes.len()));
+                continue;
+            }
+            let header = self.runs.len();
+            self.runs.push(1);
+            let joinable = self.merge && (1..=SEGMENT_MAX).contains(&bytes.len());
+            run = joinable.then_some((target, bytes.len(), bytes.len()));
+            // SAFETY: `header <= place`, in range. A `u16` fits into the eight bytes behind the control header.
+            unsafe {
+                let hdr = &mut (*self.headers.at(header)).msg_hdr;
+                hdr.msg_iov = self.iovecs.at(place);
+                hdr.msg_namelen = write_address(self.targets.at(header), target);
+                let size = &mut (*self.controls.at(header)).size;
+                size[..2].copy_from_slice(&(bytes.len() as u16).to_ne_bytes());
+            }
+        }
+        for (i, count) in self.runs.iter().enumerate() {
+            // SAFETY: there are at most as many runs as headers, and nobody else looks at them.
+            unsafe {
+                let hdr = &mut (*self.headers.at(i)).msg_hdr;
+                hdr.msg_iovlen = usize::from(*count) as _;
+                let merged = *count > 1;
+                let control: *mut SegmentControl = self.controls.at(i);
+                hdr.msg_control = if merged { control.cast() } else { ptr::null_mut() };
+                hdr.msg_controllen = if merged { mem::size_of::<SegmentControl>() as _ } else { 0 };
+            }
+        }
+        self.runs.len()
     }
 }
 
@@ -205,24 +282,13 @@ impl SendRing {
 pub(crate) fn send<'a>(
     socket: BorrowedFd<'_>,
     ring: &mut SendRing,
-    messages: impl Iterator<Item = (SocketAddr, &'a [u8])>,
+    messages: impl Iterator<Item = (SocketAddr, &'a [u8])> + Clone,
 ) -> io::Result<usize> {
-    let mut count = 0;
-    for (target, bytes) in messages.take(ring.headers.len()) {
-        // SAFETY: `take` keeps `count` in range (and `at` checks it). The pointer to `bytes` is cast to mutable because
-        // the C type serves both directions; `sendmmsg` only reads through it, and `'a` outlives the call below.
-        unsafe {
-            (*ring.iovecs.at(count)).iov_base = bytes.as_ptr().cast_mut().cast();
-            (*ring.iovecs.at(count)).iov_len = bytes.len();
-            (*ring.headers.at(count)).msg_hdr.msg_namelen =
-                write_address(ring.targets.at(count), target);
-        }
-        count += 1;
-    }
+    let count = ring.fill(messages.clone());
     if count == 0 {
         return Ok(0);
     }
-    // SAFETY: the first `count` headers were filled above and everything they point to is alive.
+    // SAFETY: `fill` has filled the first `count` headers from `messages`, whose bytes live for `'a`.
     let n = unsafe {
         libc::sendmmsg(
             socket.as_raw_fd(),
@@ -231,7 +297,19 @@ pub(crate) fn send<'a>(
             libc::MSG_DONTWAIT as _,
         )
     };
-    if n < 0 { Err(io::Error::last_os_error()) } else { Ok(n as usize) }
+    if n >= 0 {
+        return Ok(ring.runs.iter().take(n as usize).map(|run| usize::from(*run)).sum());
+    }
+    let error = io::Error::last_os_error();
+    let waits = matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted);
+    if waits || ring.runs.first() == Some(&1) {
+        return Err(error);
+    }
+    // The error may be of the run and not of its first datagram: one by one, then. EIO is a device that cannot cut.
+    let merge = mem::replace(&mut ring.merge, false);
+    let result = send(socket, ring, messages);
+    ring.merge = merge && error.raw_os_error() != Some(libc::EIO);
+    result
 }
 
 /// # Safety

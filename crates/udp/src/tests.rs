@@ -95,6 +95,45 @@ fn one_unsendable_message_costs_only_itself() {
 }
 
 #[test]
+fn runs_of_one_length_arrive_as_they_were_queued() {
+    for address in ["127.0.0.1:0", "[::1]:0"] {
+        let ((a, from), (b, to), (c, other)) = (bind(address), bind(address), bind(address));
+        let mut outgoing = Outgoing::new().merging();
+        // Long runs, a shorter end, an empty one, another peer in between, some too large to be merged.
+        let lengths =
+            [[400; 90].as_slice(), &[300, 400, 400, 0, 0, 7, 7, 8], &[2_000; 5], &[1_452; 70]];
+        let mut expected = Vec::new();
+        for (i, length) in (0_u32..).zip(lengths.concat()) {
+            let bytes = vec![i as u8; length];
+            if i % 40 == 39 {
+                outgoing.push(other, vec![1; 400], i);
+            }
+            outgoing.push(to, bytes.clone(), i);
+            expected.push((from, bytes));
+        }
+        let (done, failures) = flush(&mut outgoing, &a);
+        assert_eq!((done, failures.len(), outgoing.len()), (Flush::Done, 0, 0));
+        let mut inbox = Inbox::new(BATCH_MAX);
+        assert!(drain(&b, &mut inbox) == expected, "{address}");
+        assert_eq!(drain(&c, &mut inbox).len(), lengths.concat().len() / 40);
+    }
+}
+
+#[test]
+fn an_unsendable_run_is_taken_apart() {
+    let ((a, _), (b, to)) = (bind("127.0.0.1:0"), bind("127.0.0.1:0"));
+    let mut outgoing = Outgoing::new().merging();
+    for i in 0..30_u32 {
+        let target = if (10..20).contains(&i) { "127.0.0.1:0".parse().unwrap() } else { to };
+        outgoing.push(target, vec![i as u8; 100], i);
+    }
+    let (done, failures) = flush(&mut outgoing, &a);
+    assert_eq!(done, Flush::Done);
+    assert!(failures.iter().map(|failure| failure.tag).eq(10..20), "each of them, none besides");
+    assert_eq!(drain(&b, &mut Inbox::new(BATCH_MAX)).len(), 20);
+}
+
+#[test]
 fn a_dead_peer_disturbs_nobody() {
     let (a, from) = bind("127.0.0.1:0");
     let (gone, dead) = bind("127.0.0.1:0");

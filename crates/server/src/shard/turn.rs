@@ -52,7 +52,8 @@ impl Turn {
         udp.resize_with(shell.config.listeners.len(), || None);
         for (listener, socket) in sockets {
             if let Some(place) = udp.get_mut(usize::from(listener.0)) {
-                *place = Some(Udp { socket: Arc::clone(socket), outgoing: Outgoing::new() });
+                *place =
+                    Some(Udp { socket: Arc::clone(socket), outgoing: Outgoing::new().merging() });
             }
         }
         Self {
