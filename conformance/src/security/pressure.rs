@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 use crate::agent::{Agent, Stream};
+use crate::digest::Challenge;
 use crate::sip::Draft;
-use crate::subject::{DOMAIN, PASSWORD, Settings};
+use crate::subject::{DOMAIN, PASSWORD, Server, Settings};
 use crate::world::{World, command};
 
 fn options() -> Draft {
@@ -20,15 +21,29 @@ fn descriptors(count: u32) -> Result<()> {
     command(&["prlimit", "--pid", &id, &format!("--nofile={count}:{count}")])
 }
 
+/// A connection whose user has proved who he is: bob.
+fn proven(world: &World, server: &Server) -> Result<Stream> {
+    let mut stream = Stream::connect_from(world.address(11), server.address)?;
+    let contact = format!("sip:bob@{};transport=tcp", stream.local);
+    let draft = Draft::register("bob", DOMAIN, &contact);
+    let refused = stream.ask(&draft, Duration::from_secs(2)).context("the first connection")?;
+    let challenge = Challenge::all(&refused).into_iter().next().context("no challenge")?;
+    let answer = challenge.answer("bob", PASSWORD, "REGISTER", &draft.uri, 1);
+    let accepted = stream.ask(&draft.again().with(&answer), Duration::from_secs(2))?;
+    if accepted.status() != 200 {
+        bail!("REGISTER over TCP: {}", accepted.start);
+    }
+    Ok(stream)
+}
+
 pub fn fd_exhaust(world: &mut World) -> Result<String> {
     descriptors(4096)?;
     let prefix = ["prlimit", "--nofile=256:256"].map(str::to_owned).to_vec();
-    let settings = Settings { prefix, ..Settings::public(&["alice"]) };
+    let settings = Settings { prefix, ..Settings::public(&["alice", "bob"]) };
     let mut server = world.start(&settings)?;
     let agent = Agent::new(world.address(10), server.address)?;
     agent.register("alice", PASSWORD, DOMAIN)?;
-    let mut first = Stream::connect_from(world.address(10), server.address)?;
-    first.ask(&options(), Duration::from_secs(2)).context("the first connection")?;
+    let mut first = proven(world, &server)?;
     let mut crowd = Vec::new();
     for n in 0..1000u32 {
         // Connections the kernel accepts for a server that does not; refusals are fine as well.
@@ -66,7 +81,7 @@ pub fn fd_exhaust(world: &mut World) -> Result<String> {
 }
 
 /// A new connection is served again.
-fn recovered(world: &World, server: &crate::subject::Server) -> Result<()> {
+fn recovered(world: &World, server: &Server) -> Result<()> {
     let start = Instant::now();
     loop {
         let tried = Stream::connect_from(world.address(11), server.address)
@@ -87,8 +102,7 @@ pub fn slowloris(world: &mut World) -> Result<String> {
     let mut server = world.start(&Settings::public(&["alice", "bob"]))?;
     let alice = Agent::new(world.address(10), server.address)?;
     alice.register("alice", PASSWORD, DOMAIN)?;
-    let mut verified = Stream::connect_from(world.address(11), server.address)?;
-    verified.ask(&options(), Duration::from_secs(2))?;
+    let mut verified = proven(world, &server)?;
     let mut crowd = Vec::new();
     for n in 0..CROWD {
         if let Ok(mut stream) =

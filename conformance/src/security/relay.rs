@@ -137,7 +137,8 @@ pub fn fork_loop(world: &mut World) -> Result<String> {
     let mut server = world.start(&Settings::public(&["a", "b"]).inbound())?;
     let mirror = Mirror::start(world.address(31), server.address)?;
     for user in ["a", "b"] {
-        let agent = Agent::at(SocketAddr::new(world.address(40), 0), server.address)?;
+        // From the mirror's own address: a Contact elsewhere would be taken for a phone behind a NAT.
+        let agent = Agent::new(mirror.address.ip(), server.address)?;
         let aor = format!("sip:{user}@{DOMAIN}");
         for device in ["a", "b"] {
             let contact = format!("Contact: <sip:{device}@{}>\r\nExpires: 600\r\n", mirror.address);
