@@ -4,7 +4,7 @@
 //!
 //! State is bounded whatever arrives: a fixed set-associative table, 16 bytes a source, evicting the quietest.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::IpAddr;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::flow::Flow;
@@ -44,11 +44,14 @@ pub fn source_hash(seal: &Seal, ip: IpAddr) -> u64 {
 }
 
 /// A verified flow is one address and port: proving a port says nothing about its neighbours behind the same NAT.
-fn flow_hash(seal: &Seal, remote: SocketAddr) -> u64 {
+fn flow_hash(seal: &Seal, flow: &Flow) -> u64 {
+    let remote = flow.remote;
     let port = remote.port().to_be_bytes();
+    // What a connection proved says nothing about datagrams with the same address written on them.
+    let kind: &[u8] = if flow.transport.is_reliable() { b"s" } else { b"f" };
     match remote.ip().to_canonical() {
-        IpAddr::V4(v4) => seal.mac(Purpose::Table, &[b"f", &v4.octets(), &port]),
-        IpAddr::V6(v6) => seal.mac(Purpose::Table, &[b"f", &v6.octets(), &port]),
+        IpAddr::V4(v4) => seal.mac(Purpose::Table, &[kind, &v4.octets(), &port]),
+        IpAddr::V6(v6) => seal.mac(Purpose::Table, &[kind, &v6.octets(), &port]),
     }
 }
 
@@ -132,10 +135,7 @@ impl VerifiedFlows {
 
     /// The flow has proven that it receives what we send to it.
     pub fn verify(&self, now: Instant, flow: &Flow) {
-        if flow.transport.is_reliable() {
-            return;
-        }
-        let hash = flow_hash(&self.seal, flow.remote);
+        let hash = flow_hash(&self.seal, flow);
         let (set, now) = (self.set(hash), Self::time(now));
         let word = (hash & !TIME_MASK) | now;
         let same = |w: &&AtomicU64| w.load(Ordering::Relaxed) & !TIME_MASK == hash & !TIME_MASK;
@@ -154,7 +154,7 @@ impl VerifiedFlows {
     /// As [`is_verified`](Self::is_verified), but a TCP handshake is not enough: only a digest or a sealed route is. The
     /// shell keeps idle connections only for those.
     pub fn has_proven(&self, now: Instant, flow: &Flow) -> bool {
-        let hash = flow_hash(&self.seal, flow.remote);
+        let hash = flow_hash(&self.seal, flow);
         let now = Self::time(now);
         self.set(hash).iter().any(|w| {
             let word = w.load(Ordering::Relaxed);
@@ -238,6 +238,11 @@ mod tests {
         let remote = "192.0.2.1:40000".parse().unwrap();
         let stream = Flow { transport: Transport::Tcp, listener, connection, remote };
         assert!(flows.is_verified(START, &stream));
+        assert!(!flows.has_proven(START, &stream), "a handshake is no account");
+        flows.verify(START, &stream);
+        assert!(flows.has_proven(START, &stream));
+        let datagrams = Flow::udp(listener, remote);
+        assert!(!flows.is_verified(START, &datagrams), "its address on a datagram proves nothing");
     }
 
     #[test]
