@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_process_costs_something() {
+    fn we_cost_something() {
         let before = own_cpu();
         let usage = usage(&[std::process::id()]).expect("we exist");
         assert!(usage.processes >= 1 && usage.memory > 100_000, "{usage:?}");
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_has_process_zero() {
+    fn nobody_has_the_last_number() {
         assert_eq!(usage(&[u32::MAX]), None);
     }
 }
