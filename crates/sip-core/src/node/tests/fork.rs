@@ -173,3 +173,43 @@ fn breadth_is_bounded() {
     assert_eq!(sent[1].request().max_breadth(), Ok(Some(30)), "never more than our own");
     assert_eq!(sent[1].text.matches("Max-Breadth").count(), 1);
 }
+
+/// When no fork could be made because our own tables are full, the caller hears 503 and when to try again
+/// (RFC 3261 §21.5.4), not the 500 of §16.7 step 6, which is about others.
+#[test]
+fn no_room_for_any_fork_is_503() {
+    use crate::flow::{Flow, ListenerId};
+    use crate::output::Outbox;
+    use crate::proxy::{Kind, Plan, Proxy, Target, TargetUri};
+    use crate::transaction::{Matched, TransactionLayer};
+    use crate::turn::Turn;
+
+    let world = World::open();
+    let mut transactions =
+        TransactionLayer::new(0, world.shared.seal.clone(), &world.config.timers);
+    let mut out = Outbox::default();
+    let (request, flow) = (
+        match sip_message::Message::parse(wire(&invite("a1"))) {
+            Ok(sip_message::Message::Request(request)) => request,
+            other => panic!("{other:?}"),
+        },
+        udp(ALICE),
+    );
+    let Matched::New(key) = transactions.receive_request(world.now, &request, &flow, &mut out)
+    else {
+        panic!()
+    };
+    // A listener that does not exist is as good as a table without room.
+    let nowhere = Flow { listener: ListenerId(99), ..udp(BOB) };
+    let targets = [Target { uri: TargetUri::Unchanged, flow: nowhere }].into_iter().collect();
+    let plan = Plan { targets, own_routes: 0, kind: Kind::Call, loop_hash: 0 };
+    let (now, config, shared) = (world.now, &world.config, &*world.shared);
+    let mut turn = Turn { now, config, shared, draining: false, out: &mut out };
+    let mut proxy = Proxy::default();
+    let forwarded = proxy.forward(&mut turn, &mut transactions, key, &request, &flow, &plan);
+    assert_eq!(forwarded, Ok(()));
+    assert!(proxy.is_empty());
+    let last = out.transmits.last().unwrap();
+    assert!(last.bytes.starts_with(b"SIP/2.0 503 "), "{:?}", last.bytes);
+    assert!(last.bytes.windows(14).any(|w| w == b"Retry-After: 5"));
+}
