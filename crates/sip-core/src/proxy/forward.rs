@@ -18,9 +18,6 @@ use crate::transaction::branch::SLOT_END;
 use crate::transaction::{self, Branch, BranchParts, ServerKey, TransactionLayer};
 use crate::turn::Turn;
 
-/// A Via value or a Record-Route value: on the stack.
-type Value = SmallVec<[u8; 128]>;
-
 /// RFC 3261 §16.6 step 3: what a request without Max-Forwards gets, and the most any may have.
 const MAX_FORWARDS: u8 = limits::HOPS.max as u8;
 
@@ -105,7 +102,7 @@ impl Proxy {
         let listener = turn.config.listener(target.flow.listener)?;
         let (client, branch) = transactions.reserve(kind, context, at, copy.plan.loop_hash).ok()?;
         self.scratch.clear();
-        copy.write(turn, target, listener, &branch, &mut self.scratch);
+        copy.write(turn, target, listener, &branch, &mut self.pieces, &mut self.scratch);
         let wire = Bytes::copy_from_slice(&self.scratch);
         transactions.send(turn.now, client, target.flow, wire, turn.out);
         Some(client)
@@ -126,7 +123,7 @@ impl Proxy {
             let branch = stateless_branch(turn, request, plan.loop_hash);
             let copy = Copy { request, plan, inbound: flow, route: &route, breadth: None };
             self.scratch.clear();
-            copy.write(turn, target, listener, &branch, &mut self.scratch);
+            copy.write(turn, target, listener, &branch, &mut self.pieces, &mut self.scratch);
             turn.out.send(target.flow, Bytes::copy_from_slice(&self.scratch));
         }
     }
@@ -158,46 +155,68 @@ struct Copy<'a> {
 }
 
 impl Copy<'_> {
+    /// `pieces` is where the new lines are put together, `out` where the copy goes.
     fn write(
         &self,
         turn: &Turn<'_>,
         target: &Target,
         outbound: &Listener,
         branch: &Branch,
+        pieces: &mut Vec<u8>,
         out: &mut Vec<u8>,
     ) {
-        let via = via(outbound, branch);
-        let records = self.route.values(turn, outbound, target, self.inbound);
-        let records: SmallVec<[&[u8]; 2]> = records.iter().map(|value| &**value).collect();
-        let mut lines = SmallVec::<[u8; 64]>::new();
-        if let Some(breadth) = self.breadth {
-            lines.extend_from_slice(b"Max-Breadth: ");
-            push_number(&mut lines, breadth);
-            lines.extend_from_slice(b"\r\n");
-        }
-        if target.flow.transport.is_reliable() && self.request.header(Name::ContentLength).is_none()
+        pieces.clear();
+        push_via(outbound, branch, pieces);
+        let via = pieces.len();
+        self.route.push(outbound, pieces);
+        let record = pieces.len();
+        // Two when the request leaves by another of our addresses than it came by: each side gets one it can reach.
+        if target.flow.listener != self.inbound.listener
+            && let Some(listener) = turn.config.listener(self.inbound.listener)
         {
-            // RFC 3261 §16.6 step 9, §18.3: a stream needs it.
-            let length = u32::try_from(self.request.body().len()).unwrap_or(u32::MAX);
-            lines.extend_from_slice(b"Content-Length: ");
-            push_number(&mut lines, length);
-            lines.extend_from_slice(b"\r\n");
+            self.route.push(listener, pieces);
         }
+        let records = pieces.len();
+        self.push_lines(target, pieces);
+        let piece = |from: usize, to: usize| pieces.get(from..to).unwrap_or_default();
+        let both = [piece(via, record), piece(record, records)];
+        let record_routes = match both {
+            [[], _] => &[],
+            [_, []] => both.get(..1).unwrap_or_default(),
+            _ => &both[..],
+        };
         let request_uri = match &target.uri {
             TargetUri::Unchanged => None,
             TargetUri::Contact(binding, length) => binding.contact().as_bytes().get(..*length),
         };
         let patch = write::Patch {
             request_uri,
-            via: &via,
-            record_routes: &records,
+            via: piece(0, via),
+            record_routes,
             routes_popped: self.plan.own_routes,
             max_forwards: max_forwards(self.request),
             removed: REMOVED,
-            header_lines: &lines,
+            header_lines: piece(records, pieces.len()),
             ..write::Patch::default()
         };
         write::forward(self.request, &patch, out);
+    }
+
+    /// Header lines that a copy gets and the original did not have.
+    fn push_lines(&self, target: &Target, out: &mut Vec<u8>) {
+        if let Some(breadth) = self.breadth {
+            out.extend_from_slice(b"Max-Breadth: ");
+            push_number(out, breadth);
+            out.extend_from_slice(b"\r\n");
+        }
+        if target.flow.transport.is_reliable() && self.request.header(Name::ContentLength).is_none()
+        {
+            // RFC 3261 §16.6 step 9, §18.3: a stream needs it.
+            let length = u32::try_from(self.request.body().len()).unwrap_or(u32::MAX);
+            out.extend_from_slice(b"Content-Length: ");
+            push_number(out, length);
+            out.extend_from_slice(b"\r\n");
+        }
     }
 }
 
@@ -212,15 +231,13 @@ fn max_forwards(request: &Request) -> u8 {
 }
 
 /// RFC 3261 §16.6 step 8.
-fn via(listener: &Listener, branch: &Branch) -> Value {
-    let mut value = Value::new();
-    value.extend_from_slice(b"SIP/2.0/");
-    value.extend_from_slice(listener.transport.via_token().as_bytes());
-    value.push(b' ');
-    value.extend_from_slice(listener.advertised.as_bytes());
-    value.extend_from_slice(b";branch=");
-    value.extend_from_slice(branch.as_bytes());
-    value
+fn push_via(listener: &Listener, branch: &Branch, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"SIP/2.0/");
+    out.extend_from_slice(listener.transport.via_token().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(listener.advertised.as_bytes());
+    out.extend_from_slice(b";branch=");
+    out.extend_from_slice(branch.as_bytes());
 }
 
 /// RFC 3261 §16.6 step 4: whether and as what we stay on the path of the dialog.
@@ -237,29 +254,10 @@ impl RouteRecord {
         Self(Some(Token::new(&turn.shared.seal, call_id, tag, turn.now)))
     }
 
-    /// Topmost first. Two when the request leaves by another of our addresses than it came by: each side gets one
-    /// it can reach.
-    fn values(
-        &self,
-        turn: &Turn<'_>,
-        outbound: &Listener,
-        target: &Target,
-        inbound: &Flow,
-    ) -> SmallVec<[Value; 2]> {
-        let mut values = SmallVec::new();
-        let Some(token) = &self.0 else { return values };
-        let mut push = |listener: &Listener| {
-            let mut value = Value::new();
-            record_route::write(listener, token, &mut value);
-            values.push(value);
-        };
-        push(outbound);
-        if target.flow.listener != inbound.listener
-            && let Some(listener) = turn.config.listener(inbound.listener)
-        {
-            push(listener);
+    fn push(&self, listener: &Listener, out: &mut Vec<u8>) {
+        if let Some(token) = &self.0 {
+            record_route::write(listener, token, out);
         }
-        values
     }
 }
 
@@ -289,7 +287,7 @@ fn breadth(request: &Request, forks: usize) -> Result<Breadth, Rejection> {
     Ok(Breadth { each: breadth / forks, more: breadth % forks })
 }
 
-fn push_number(out: &mut SmallVec<[u8; 64]>, number: u32) {
+fn push_number(out: &mut Vec<u8>, number: u32) {
     let mut digits = [0; 10];
     let mut at = digits.len();
     let mut rest = number;

@@ -121,6 +121,8 @@ pub struct Proxy {
     timer_c: TimerC,
     /// Outgoing bytes are written here first: their length is known only then.
     scratch: Vec<u8>,
+    /// The lines that are new in a copy, before they are put into it.
+    pieces: Vec<u8>,
 }
 
 impl Proxy {

@@ -2,8 +2,6 @@
 //! through here. The token proves that we saw the dialog begin, and says when; it holds no state and hides nothing.
 //! A Route without it is a stranger's, whatever else it says.
 
-use smallvec::SmallVec;
-
 use crate::config::Listener;
 use crate::flow::Transport;
 use crate::seal::{Purpose, Seal};
@@ -71,7 +69,7 @@ pub fn open(
 }
 
 /// One Record-Route value for `listener`: `<sip:HOST:PORT;lr;rw=TOKEN>`.
-pub fn write(listener: &Listener, token: &Token, out: &mut SmallVec<[u8; 128]>) {
+pub fn write(listener: &Listener, token: &Token, out: &mut Vec<u8>) {
     out.extend_from_slice(b"<sip:");
     out.extend_from_slice(listener.advertised.as_bytes());
     if listener.transport != Transport::Udp {
@@ -160,9 +158,9 @@ mod tests {
         };
         let token = Token::new(&seal(), b"call", b"alice", Instant::ZERO);
         let written = |listener: &Listener| {
-            let mut out = SmallVec::new();
+            let mut out = Vec::new();
             write(listener, &token, &mut out);
-            String::from_utf8(out.to_vec()).unwrap()
+            String::from_utf8(out).unwrap()
         };
         assert!(written(&listener).starts_with("<sip:192.0.2.1:5060;lr;rw=00000000"));
         listener.transport = Transport::Tcp;
