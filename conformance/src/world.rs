@@ -79,8 +79,12 @@ pub fn inside(case: &Case, kind: Kind) -> Result<bool> {
 fn network() -> Result<()> {
     command(&["ip", "link", "set", "lo", "up"])?;
     command(&["ip", "address", "add", "198.18.0.1/24", "dev", "lo"])?;
-    command(&["ip", "-6", "address", "add", "2001:db8::1/128", "dev", "lo"])?;
-    command(&["ip", "-6", "address", "add", "2001:db8::2/128", "dev", "lo"])
+    // A kernel without IPv6 fails the one case that needs it, not all of them.
+    for last in 1..=2 {
+        command(&["ip", "-6", "address", "add", &format!("2001:db8::{last}/128"), "dev", "lo"])
+            .ok();
+    }
+    Ok(())
 }
 
 pub fn command(words: &[&str]) -> Result<()> {
