@@ -4,6 +4,7 @@ mod call;
 mod cancel;
 mod fork;
 mod identity;
+mod reach;
 mod register;
 mod relay;
 mod screen;
