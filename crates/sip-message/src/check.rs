@@ -39,6 +39,16 @@ pub struct CheckedHead<'a> {
     pub to_uri: Uri<'a>,
     pub call_id: &'a [u8],
     pub cseq: CSeq<'a>,
+    pub route: Option<FirstRoute<'a>>,
+}
+
+/// The first Route value.
+#[derive(Clone, Copy, Debug)]
+pub struct FirstRoute<'a> {
+    pub address: NameAddr<'a>,
+    pub uri: Uri<'a>,
+    /// There is no second one.
+    pub is_only: bool,
 }
 
 /// The same of a request.
@@ -106,17 +116,25 @@ impl Head {
         let (from, to) = (self.from()?, self.to()?);
         let (from_uri, to_uri) = (from.uri()?, to.uri()?);
         let (call_id, cseq) = (self.call_id()?, self.cseq()?);
-        for name in [Name::Route, Name::RecordRoute] {
-            let mut count = 0;
-            for address in self.addresses(name) {
-                address?.uri()?;
-                count += 1;
-                if count > limit::ROUTES_MAX {
-                    return Err(Kind::RoutesTooMany.at(0));
-                }
+        let route = self.check_routes(Name::Route)?;
+        self.check_routes(Name::RecordRoute)?;
+        Ok(CheckedHead { via, from, from_uri, to, to_uri, call_id, cseq, route })
+    }
+
+    fn check_routes(&self, name: Name) -> Result<Option<FirstRoute<'_>>, ParseError> {
+        let mut first = None;
+        for (count, address) in self.addresses(name).enumerate() {
+            let address = address?;
+            let uri = address.uri()?;
+            if count >= limit::ROUTES_MAX {
+                return Err(Kind::RoutesTooMany.at(0));
+            }
+            match &mut first {
+                None => first = Some(FirstRoute { address, uri, is_only: true }),
+                Some(first) => first.is_only = false,
             }
         }
-        Ok(CheckedHead { via, from, from_uri, to, to_uri, call_id, cseq })
+        Ok(first)
     }
 
     fn check_occurrence(&self) -> Result<(), ParseError> {

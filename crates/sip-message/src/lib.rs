@@ -28,7 +28,7 @@ mod line;
 mod linear;
 mod parse;
 
-pub use check::{Checked, CheckedHead};
+pub use check::{Checked, CheckedHead, FirstRoute};
 pub use error::{Malformed, ParseError, ParseErrorKind};
 pub use head::Head;
 pub use header::{CSeq, Contacts, Credentials, NameAddr, Params, Via, unescape_quoted};

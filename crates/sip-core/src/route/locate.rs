@@ -59,7 +59,8 @@ fn gather(
         if targets.len() >= limits::FORKS.max {
             return;
         }
-        match reach(turn, binding) {
+        let Ok(contact) = Uri::parse(binding.contact().as_bytes()) else { continue };
+        match reach(turn, binding, &contact) {
             Some(Reach::Flow(flow, length)) => {
                 targets.push(Target { uri: TargetUri::Contact(binding.clone(), length), flow });
             }
@@ -83,17 +84,16 @@ enum Reach {
 /// How to reach a binding. A Contact whose address is not where the REGISTER came from is behind a NAT, or a name: the
 /// flow of the REGISTER leads there. A Contact at that very address counts with its port, whatever port the REGISTER
 /// was sent from.
-fn reach(turn: &Turn<'_>, binding: &Binding) -> Option<Reach> {
+fn reach(turn: &Turn<'_>, binding: &Binding, contact: &Uri<'_>) -> Option<Reach> {
     let registered = binding.flow();
-    let contact = Uri::parse(binding.contact().as_bytes()).ok()?;
-    if own::names_us(turn.config, &contact) {
-        return own::aor(turn.config, &contact).map(Reach::User);
+    if own::names_us(turn.config, contact) {
+        return own::aor(turn.config, contact).map(Reach::User);
     }
     let length = contact.raw.len() - contact.headers.map_or(0, |headers| headers.len() + 1);
     if registered.connection != ConnectionId::NONE {
         return Some(Reach::Flow(registered, length));
     }
-    let flow = match address(&contact) {
+    let flow = match address(contact) {
         Some((transport, to)) if to.ip() == registered.remote.ip() => {
             flow_to(turn.config, transport, to)?
         }
@@ -162,11 +162,12 @@ fn registered_flow(turn: &Turn<'_>, screened: &Screened<'_>) -> Option<Flow> {
     let target = &screened.uri;
     let aor = own::aor(turn.config, &screened.head.to_uri)?;
     let bindings = turn.shared.location.lookup(turn.now, &aor)?;
-    let binding = bindings.iter().find(|binding| {
-        let contact = binding.contact().as_bytes();
-        contact == target.raw || Uri::parse(contact).is_ok_and(|c| uri::equivalent(&c, target))
+    let (binding, contact) = bindings.iter().find_map(|binding| {
+        let contact = Uri::parse(binding.contact().as_bytes()).ok()?;
+        let is_it = contact.raw == target.raw || uri::equivalent(&contact, target);
+        is_it.then_some((binding, contact))
     })?;
-    match reach(turn, binding)? {
+    match reach(turn, binding, &contact)? {
         Reach::Flow(flow, _) => Some(flow),
         Reach::User(_) => None,
     }

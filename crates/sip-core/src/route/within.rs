@@ -2,7 +2,7 @@
 //! for this very dialog. It asks for no credentials and looks up no policy; so it never believes a To tag, a Route
 //! without our seal, or a Route that somebody preloaded.
 
-use sip_message::{CheckedHead, Method, NameAddr, Request};
+use sip_message::{CheckedHead, Method, NameAddr, Request, Uri};
 use smallvec::{SmallVec, smallvec};
 
 use crate::flow::Flow;
@@ -36,24 +36,42 @@ pub struct Routes<'a> {
     sealed: Option<Sealed>,
 }
 
-pub fn routes<'a>(turn: &Turn<'_>, request: &'a Request, head: &CheckedHead<'_>) -> Routes<'a> {
+pub fn routes<'a>(turn: &Turn<'_>, request: &'a Request, head: &CheckedHead<'a>) -> Routes<'a> {
     let mut routes = Routes { own: 0, next: None, sealed: None };
-    let (from, to) = (head.from.tag().unwrap_or_default(), head.to.tag().unwrap_or_default());
-    for route in request.routes().map_while(Result::ok) {
-        let ours = route.uri().ok().filter(|uri| own::names_us(turn.config, uri));
-        let Some(uri) = ours else {
-            routes.next = Some(route);
-            break;
-        };
-        routes.own += 1;
-        if routes.sealed.is_none()
-            && let Some(token) = uri.param(record_route::PARAM)
-        {
-            let seal = &turn.shared.seal;
-            routes.sealed = record_route::open(seal, token, head.call_id, from, to);
-        }
+    let Some(first) = &head.route else { return routes };
+    let mut goes_on = routes.take(turn, head, &first.address, &first.uri);
+    let mut others = request.routes().skip(1).map_while(Result::ok);
+    while goes_on && !first.is_only {
+        let Some(route) = others.next() else { break };
+        let Ok(uri) = route.uri() else { break };
+        goes_on = routes.take(turn, head, &route, &uri);
     }
     routes
+}
+
+impl<'a> Routes<'a> {
+    /// Counts one more if it is ours; whether it was.
+    fn take(
+        &mut self,
+        turn: &Turn<'_>,
+        head: &CheckedHead<'_>,
+        route: &NameAddr<'a>,
+        uri: &Uri<'_>,
+    ) -> bool {
+        if !own::names_us(turn.config, uri) {
+            self.next = Some(*route);
+            return false;
+        }
+        self.own += 1;
+        if self.sealed.is_none()
+            && let Some(token) = uri.param(record_route::PARAM)
+        {
+            let tags = [head.from.tag(), head.to.tag()].map(Option::unwrap_or_default);
+            let seal = &turn.shared.seal;
+            self.sealed = record_route::open(seal, token, head.call_id, tags[0], tags[1]);
+        }
+        true
+    }
 }
 
 /// RFC 3261 §16.4: the Request-URI becomes the first Route again, the last Route the Request-URI.

@@ -102,6 +102,11 @@ fn number_line(name: Name, n: u32, out: &mut Vec<u8>) {
 fn without_first<'a>(name: Name, value: &'a [u8], count: &mut usize) -> Option<&'a [u8]> {
     let mut value = value;
     while *count > 0 {
+        if memchr::memchr(b',', value).is_none() {
+            // Whatever it is, it is one element.
+            *count -= 1;
+            return None;
+        }
         let end = crate::header::first_end(name, value).unwrap_or(value.len());
         *count -= 1;
         if end >= value.len() {
