@@ -88,25 +88,33 @@ impl<'a> Params<'a> {
         let mut params = Self::default();
         for param in credentials.params() {
             let (name, value) = param?;
-            let place = match name.len() {
-                2 if name.eq_ignore_ascii_case(b"nc") => &mut params.nc,
-                3 if name.eq_ignore_ascii_case(b"uri") => &mut params.uri,
-                3 if name.eq_ignore_ascii_case(b"qop") => &mut params.qop,
-                5 if name.eq_ignore_ascii_case(b"realm") => &mut params.realm,
-                5 if name.eq_ignore_ascii_case(b"nonce") => &mut params.nonce,
-                6 if name.eq_ignore_ascii_case(b"cnonce") => &mut params.cnonce,
-                8 if name.eq_ignore_ascii_case(b"username") => &mut params.username,
-                8 if name.eq_ignore_ascii_case(b"response") => &mut params.response,
-                8 if name.eq_ignore_ascii_case(b"userhash") => &mut params.userhash,
-                9 if name.eq_ignore_ascii_case(b"algorithm") => &mut params.algorithm,
-                _ => continue,
-            };
+            let Some(place) = params.place(name) else { continue };
             // One of them twice would let two readers see two things.
             if place.replace(value).is_some() {
                 return Err(ParseError { kind: ParseErrorKind::ParamRepeated, offset: 0 });
             }
         }
         Ok(params)
+    }
+
+    /// Names are nearly always written in lower case; comparing without case is tried only after that.
+    fn place(&mut self, name: &[u8]) -> Option<&mut Option<Cow<'a, [u8]>>> {
+        Some(match name {
+            b"nc" => &mut self.nc,
+            b"uri" => &mut self.uri,
+            b"qop" => &mut self.qop,
+            b"realm" => &mut self.realm,
+            b"nonce" => &mut self.nonce,
+            b"cnonce" => &mut self.cnonce,
+            b"username" => &mut self.username,
+            b"response" => &mut self.response,
+            b"userhash" => &mut self.userhash,
+            b"algorithm" => &mut self.algorithm,
+            _ if name.iter().any(u8::is_ascii_uppercase) => {
+                return self.place(&name.to_ascii_lowercase());
+            }
+            _ => return None,
+        })
     }
 }
 

@@ -71,36 +71,47 @@ impl<'a> Credentials<'a> {
     pub fn params(
         &self,
     ) -> impl Iterator<Item = Result<(&'a [u8], Cow<'a, [u8]>), ParseError>> + use<'a> {
+        self.raw_params().map(|read| {
+            read.map(|(name, value)| match value {
+                [b'"', ..] => (name, unescape_quoted(unquote(value))),
+                _ => (name, Cow::Borrowed(value)),
+            })
+        })
+    }
+
+    /// The same with the values as written.
+    fn raw_params(
+        &self,
+    ) -> impl Iterator<Item = Result<(&'a [u8], &'a [u8]), ParseError>> + use<'a> {
         let mut cursor = Cursor::new(self.raw, 0);
         let mut more = true;
         core::iter::from_fn(move || {
             if !more {
                 return None;
             }
-            let read = param(&mut cursor).and_then(|(name, value)| {
+            let read = param(&mut cursor).and_then(|param| {
                 cursor.skip_space();
                 more = cursor.eat(b',');
                 if !more && !cursor.at_end() {
                     return Err(cursor.error(ParseErrorKind::Credentials));
                 }
-                Ok((name, value))
+                Ok(param)
             });
             more &= read.is_ok();
-            Some(read.map(|(name, value)| match value {
-                [b'"', ..] => (name, unescape_quoted(unquote(value))),
-                _ => (name, Cow::Borrowed(value)),
-            }))
+            Some(read)
         })
     }
 
     fn check_params(&self) -> Result<(), ParseError> {
         let mut seen = 0u16;
-        for (count, param) in self.params().enumerate() {
+        for (count, param) in self.raw_params().enumerate() {
             let (name, _) = param?;
             if count >= limit::PARAMS_MAX {
                 return Err(ParseErrorKind::ParamsTooMany.at(0));
             }
-            if let Some(at) = ONCE.iter().position(|n| n.eq_ignore_ascii_case(name)) {
+            let usual = ONCE.iter().position(|n| *n == name);
+            let unusual = || ONCE.iter().position(|n| n.eq_ignore_ascii_case(name));
+            if let Some(at) = usual.or_else(unusual) {
                 if seen & (1 << at) != 0 {
                     return Err(ParseErrorKind::ParamRepeated.at(0));
                 }
