@@ -2,6 +2,7 @@
 
 mod call;
 mod cancel;
+mod dialog;
 mod fork;
 mod identity;
 mod reach;
