@@ -39,8 +39,8 @@ impl LineEnds {
         memchr::memchr2(b'\r', b'\n', text)
     }
 
-    /// The line at `from`, folds not considered. A CR that ends no line means one thing to some readers and another to
-    /// others: with one in it the line is an error, and `Err` still says where the next line starts.
+    /// The line at `from`, folds not considered. A CR or an LF alone ends a line for some readers and not for others,
+    /// and so can carry headers past us: such a line is an error, and `Err` still says where the next one starts.
     #[inline(always)]
     pub fn line(&self, bytes: &[u8], from: usize) -> Result<Line, (ParseError, usize)> {
         let rest = bytes.get(from..).unwrap_or_default();
@@ -52,7 +52,7 @@ impl LineEnds {
         let end = from + at;
         match rest.get(at..at + 2) {
             Some([b'\r', b'\n']) => Ok(Line { end, next: end + 2 }),
-            _ if rest.get(at) == Some(&b'\n') => Ok(Line { end, next: end + 1 }),
+            _ if rest.get(at) == Some(&b'\n') => Err((ParseErrorKind::BareLf.at(end), end + 1)),
             _ => Err(bare_cr(bytes, end)),
         }
     }

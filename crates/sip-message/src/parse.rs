@@ -149,7 +149,10 @@ fn headers(bytes: &[u8], mut at: usize, ends: LineEnds, reader: &mut Reader) -> 
     for count in 0.. {
         match bytes.get(at) {
             Some(b'\r') if bytes.get(at + 1) == Some(&b'\n') => return at + 2,
-            Some(b'\n') => return at + 1,
+            Some(b'\n') => {
+                reader.fail(Kind::BareLf, at);
+                return at + 1;
+            }
             None => {
                 reader.fail(Kind::BlankLineMissing, at);
                 return at;

@@ -167,7 +167,21 @@ fn values_of_the_hard_ones() {
     let tags: Vec<&[u8]> = r.tokens(Name::ProxyRequire).collect();
     assert_eq!(tags, [&b"noProxiesSupportThis"[..], b"norDoAnyProxiesSupportThis"]);
 
-    let r = request("rfc5118/port-ambiguous.dat");
+    let r = request("rfc5118/wire/port-ambiguous.dat");
     let uri = r.uri().expect("URI");
     assert_eq!((uri.host_bytes, uri.port), (&b"[2001:db8::10:5070]"[..], None));
+}
+
+/// A line end that only some readers see would carry headers past us: into a header of ours, or behind a blank line
+/// that is none for the next hop.
+#[test]
+fn half_line_ends_are_refused() {
+    let good = corpus::file("rfc4475/lwsdisp.dat");
+    assert_eq!(verdict(&good), Verdict::Accept);
+    for half in ["\n", "\r", "\n\n", "\r\r", "\r\r\n", "\n\r"] {
+        let smuggled =
+            format!("Subject: x{half}P-Asserted-Identity: <sip:boss@example.com>\r\nl: 0");
+        let text = String::from_utf8_lossy(&good).replace("l: 0", &smuggled);
+        assert_eq!(verdict(text.as_bytes()), Verdict::Reject(400), "{half:?}");
+    }
 }
