@@ -126,15 +126,19 @@ pub fn unanswered(world: &World) -> impl Iterator<Item = String> {
 }
 
 fn one_final_response(view: &View<'_>, wrong: &mut Vec<String>) {
-    let mut finals: HashMap<(PlaceId, String), Vec<&Heard>> = HashMap::new();
+    let mut finals: HashMap<(PlaceId, String), Vec<(Instant, &Heard)>> = HashMap::new();
     for w in &view.sent {
         if w.message.status >= 200 && w.message.method == "INVITE" {
-            finals.entry((w.from, key(&w.message))).or_default().push(&w.message);
+            let finals = finals.entry((w.from, key(&w.message))).or_default();
+            finals.push((w.sent, &w.message));
         }
     }
     for responses in finals.values() {
-        let Some(first) = responses.first() else { continue };
-        for other in responses {
+        let Some(&(_, first)) = responses.first() else { continue };
+        if registered_between(view, responses.iter().map(|(at, _)| *at)) {
+            continue;
+        }
+        for (_, other) in responses {
             let both_good = first.status < 300 && other.status < 300;
             let same = first.status == other.status && first.to_tag == other.to_tag;
             if !both_good && !same {
@@ -145,4 +149,18 @@ fn one_final_response(view: &View<'_>, wrong: &mut Vec<String>) {
             }
         }
     }
+}
+
+/// A refusal is stateless: the INVITE repeated after it is decided again. It meets the same decision, unless just then
+/// the callee registered or went away. That price was agreed on; anything else is a fault.
+pub(crate) fn registered_between(
+    view: &View<'_>,
+    mut finals: impl Iterator<Item = Instant>,
+) -> bool {
+    let Some(first) = finals.next() else { return false };
+    let last = finals.last().unwrap_or(first);
+    view.world.servers().iter().flat_map(|s| &s.events).any(|(at, event)| {
+        matches!(event, Event::BindingAdded { .. } | Event::BindingRemoved { .. })
+            && (first..=last).contains(at)
+    })
 }

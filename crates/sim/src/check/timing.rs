@@ -4,7 +4,7 @@
 use sip_core::time::{Duration, Instant};
 
 use super::hop::first_sent;
-use super::{View, key};
+use super::{View, key, registered_between};
 use crate::wire::Wire;
 use crate::world::GIVE_UP;
 
@@ -100,6 +100,9 @@ pub(super) fn finals(view: &View<'_>, wrong: &mut Vec<String>) {
             .filter(|w| w.message.method == "INVITE" && w.message.status >= 300)
             .map(|w| w.sent)
             .collect();
+        if registered_between(view, times.iter().copied()) {
+            continue;
+        }
         let arrivals = |method: &str| -> Vec<Instant> {
             view.arrived
                 .iter()
