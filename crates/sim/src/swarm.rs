@@ -33,6 +33,13 @@ pub struct Features {
     /// Phones that die, never ACK, ignore CANCEL, send garbage.
     pub rude: bool,
     pub old_phones: bool,
+    /// Users behind NATs, users with IPv6 only, callers of other domains.
+    pub natted: u64,
+    pub ipv6: u64,
+    pub strangers: u64,
+    pub inbound: bool,
+    /// How often somebody's streams break.
+    pub cuts: u64,
 }
 
 impl Features {
@@ -63,6 +70,11 @@ impl Features {
             requests: some(500, 4),
             rude: some(300, 1) == 1,
             old_phones: some(150, 1) == 1,
+            natted: some(250, 2),
+            ipv6: some(250, 2),
+            strangers: some(200, 2),
+            inbound: some(500, 1) == 1,
+            cuts: some(300, 3),
         }
     }
 }
@@ -116,6 +128,7 @@ fn play(seed: u64, features: &Features, nodes: usize) -> (World, Vec<String>) {
     if features.passwords {
         world.require_passwords();
     }
+    world.configure(|c| c.allow_inbound = features.inbound);
     if let Some(store) = features.store {
         world.store(store);
     }
@@ -131,6 +144,9 @@ fn play(seed: u64, features: &Features, nodes: usize) -> (World, Vec<String>) {
     }
     for _ in 0..features.registrations {
         if let Some(phone) = pick(&phones, &mut dice) {
+            if phone.name().starts_with("stranger") {
+                continue;
+            }
             let plan = phone.register().at(ms(dice.below(20_000)));
             match dice.below(6) {
                 0 => drop(plan.fetch()),
@@ -143,7 +159,17 @@ fn play(seed: u64, features: &Features, nodes: usize) -> (World, Vec<String>) {
     for _ in 0..features.requests {
         if let (Some(phone), Some(whom)) = (pick(&phones, &mut dice), pick(&users, &mut dice)) {
             let method = dice.one_of(&["OPTIONS", "MESSAGE", "INFO", "SUBSCRIBE", "XYZZY"]);
-            drop(phone.request(method.unwrap_or("OPTIONS"), whom).at(ms(dice.below(20_000))));
+            drop(
+                phone
+                    .request(method.unwrap_or("OPTIONS"), &format!("{whom}@example.com"))
+                    .at(ms(dice.below(20_000))),
+            );
+        }
+    }
+    for _ in 0..features.cuts {
+        world.run_for(ms(dice.between(500, 8_000)));
+        if let Some(phone) = pick(&phones, &mut dice) {
+            world.cut(phone);
         }
     }
     world.run();
@@ -167,6 +193,19 @@ fn people(world: &mut World, features: &Features, dice: &mut Dice) -> (Vec<Strin
             phones.push(world.phone_of(&name, &user, transport, 0, !dice.chance(100)));
         }
         users.push(user);
+    }
+    for number in 0..features.natted {
+        let user = format!("nat{number}");
+        phones.push(world.natted_phone(&user));
+        users.push(user);
+    }
+    for number in 0..features.ipv6 {
+        let user = format!("six{number}");
+        phones.push(world.ipv6_phone(&user));
+        users.push(user);
+    }
+    for number in 0..features.strangers {
+        phones.push(world.stranger(&format!("stranger{number}")));
     }
     users.push("nobody".to_owned());
     (users, phones)
@@ -216,12 +255,21 @@ fn attitude(phone: &Phone, features: &Features, dice: &mut Dice) {
         if features.rude && dice.chance(150) {
             answer = answer.never_487();
         }
+        if features.rude && dice.chance(80) {
+            answer = answer.answers_ack();
+        }
+        if features.rude && dice.chance(80) {
+            answer = answer.ring_after(ms(20)).reject_after(ms(20), 486).insists();
+        }
+        if features.rude && dice.chance(50) {
+            answer = answer.tampers("Via: SIP/2.0/UDP 10.0.0.1", "Via: SIP/2.0/UDP 10.0.0.9");
+        }
         drop(answer);
     }
 }
 
 fn call(phone: &Phone, whom: &str, features: &Features, dice: &mut Dice) {
-    let mut call: Call = phone.invite(whom).at(ms(dice.below(20_000)));
+    let mut call: Call = phone.invite(&format!("{whom}@example.com")).at(ms(dice.below(20_000)));
     if dice.chance(600) {
         call = call.hang_up_after(ms(dice.below(12_000)));
     }
@@ -240,7 +288,7 @@ fn call(phone: &Phone, whom: &str, features: &Features, dice: &mut Dice) {
     if features.rude && dice.chance(100) {
         call = call.never_ack();
     }
-    if features.rude && dice.chance(100) {
+    if features.rude && dice.chance(100) && !phone.uses_streams() {
         call = call.repeat_invite(&[ms(3), ms(4), ms(7), ms(20), secs(2)]);
     }
     if features.rude && dice.chance(100) {

@@ -33,6 +33,8 @@ pub(super) fn acks(view: &View<'_>, wrong: &mut Vec<String>) {
             .iter()
             .filter(|(at, w)| *at < *first + GIVE_UP && w.message.to_tag == response.message.to_tag)
             .count();
+        // Timer D is zero on a stream: a second final response finds nobody.
+        let expected = if invite.reliable { 1 } else { expected };
         let acks = view.sent.iter().filter(|w| {
             w.message.method == "ACK" && w.message.branch == *branch && w.from == invite.from
         });

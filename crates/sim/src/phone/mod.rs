@@ -205,6 +205,11 @@ impl Phone {
         words(self.agent.borrow().heard.iter())
     }
 
+    /// Over a stream nothing is ever repeated.
+    pub fn uses_streams(&self) -> bool {
+        self.agent.borrow().transport.is_reliable()
+    }
+
     pub fn name(&self) -> String {
         self.agent.borrow().name.clone()
     }
