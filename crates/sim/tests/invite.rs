@@ -218,6 +218,20 @@ fn storm_after_refusal() {
     });
 }
 
+/// The INVITE is repeated after the 486 left and before its ACK came: it gets the 486 again (§17.2.1).
+#[test]
+fn repetition_between_refusal_and_ack() {
+    play("invite/repetition_between_refusal_and_ack", |w| {
+        let alice = w.phone("alice");
+        let bob = w.phone("bob");
+        alice.invite("bob").repeat_invite(&[ms(3)]);
+        bob.busy();
+        w.run();
+        assert_eq!(alice.heard_all(), "100 486 486");
+        assert_eq!(w.sent("proxy", "INVITE"), 1);
+    });
+}
+
 /// A late INVITE repetition after the answer is absorbed (RFC 6026 §7.1).
 #[test]
 fn repetition_after_answer() {

@@ -124,3 +124,21 @@ fn callee_breaks_while_ringing() {
         assert!(alice.heard().starts_with("100 180 "), "{}", alice.heard());
     });
 }
+
+/// bob registered over a stream that is gone. He listens at his Contact: the call opens a new stream to it.
+#[test]
+fn called_after_its_stream_broke() {
+    play("stream/called_after_its_stream_broke", |w| {
+        let alice = w.phone("alice");
+        let bob = w.tcp_phone("bob");
+        bob.register();
+        w.run_for(secs(1));
+        w.cut(&bob);
+        w.run_for(secs(1));
+        alice.invite("bob").hang_up_after(secs(2));
+        bob.ring_after(ms(50)).answer_after(secs(1));
+        w.run();
+        assert_eq!(alice.heard(), "100 180 200 200");
+        assert_eq!(bob.heard(), "200 INVITE ACK BYE");
+    });
+}

@@ -218,7 +218,11 @@ impl State {
     fn acknowledge(&mut self, turn: &mut Turn<'_>, flow: &Flow, mut request: Request) {
         if let Ok(Verdict::Forward(plan)) = route::route(turn, flow, &mut request) {
             let plan: &Plan = &plan;
-            self.proxy.acknowledge(turn, &request, flow, plan);
+            let second = plan
+                .targets
+                .first()
+                .and_then(|target| locate::second_way(turn.config, &request, &target.flow));
+            self.proxy.acknowledge(turn, &request, flow, plan, second);
         }
     }
 

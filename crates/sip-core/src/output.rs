@@ -25,7 +25,7 @@ impl Outbox {
     }
 
     pub fn send(&mut self, flow: Flow, bytes: Bytes) {
-        self.transmits.push(Transmit { flow, bytes, token: None });
+        self.transmits.push(Transmit { flow, bytes, token: None, second: None });
     }
 }
 
@@ -37,6 +37,8 @@ pub struct Transmit {
     pub bytes: Bytes,
     /// Set on requests: a failure comes back as `Input::SendFailed`.
     pub token: Option<ClientToken>,
+    /// Where it goes when the connection `flow` names is gone. Only for an ACK, which nobody would miss but the phone.
+    pub second: Option<Flow>,
 }
 
 /// Names one client transaction of the node that sent it.

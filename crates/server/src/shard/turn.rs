@@ -92,7 +92,7 @@ impl Turn {
     /// Sorts what the node left in the outbox to where it belongs. The sending itself is `flush`'s.
     fn carry_out(&mut self, now: Instant, node: u16) {
         let Self { shell, outbox, udp, touched, again, sent, .. } = self;
-        for Transmit { flow, bytes, token } in outbox.transmits.drain(..) {
+        for Transmit { flow, bytes, token, second } in outbox.transmits.drain(..) {
             *sent += 1;
             let tag = Tag { node, token };
             if !flow.transport.is_reliable() {
@@ -104,7 +104,13 @@ impl Turn {
                 }
                 continue;
             }
-            match shell.streams.send(shell, &flow, bytes, tag) {
+            let again_by = second.map(|second| (second, bytes.clone()));
+            let mut queued = shell.streams.send(shell, &flow, bytes, tag);
+            let refused = queued.is_err();
+            if let Some((second, bytes)) = again_by.filter(|_| refused) {
+                queued = shell.streams.send(shell, &second, bytes, tag);
+            }
+            match queued {
                 Ok(connection) => {
                     if !touched.last().is_some_and(|last| Arc::ptr_eq(last, &connection)) {
                         touched.push(connection);

@@ -12,6 +12,7 @@ use super::{Fork, Kind, Plan, Proxy, RETRY_AFTER_FULL, ResponseContext, Target, 
 use crate::config::Listener;
 use crate::flow::Flow;
 use crate::limits;
+use crate::output::Transmit;
 use crate::rejection::Rejection;
 use crate::seal::Purpose;
 use crate::transaction::branch::SLOT_END;
@@ -109,13 +110,14 @@ impl Proxy {
     }
 
     /// The ACK of a 2xx (RFC 3261 §16.11, §17.1.1.3): no transaction, no answer. The same ACK leaves with the same
-    /// branch each time.
+    /// branch each time. `second`: where it goes when the connection is gone that should carry it.
     pub fn acknowledge(
         &mut self,
         turn: &mut Turn<'_>,
         request: &Request,
         flow: &Flow,
         plan: &Plan,
+        second: Option<Flow>,
     ) {
         let route = RouteRecord::new(turn, request, plan);
         for target in &plan.targets {
@@ -124,7 +126,9 @@ impl Proxy {
             let copy = Copy { request, plan, inbound: flow, route: &route, breadth: None };
             self.scratch.clear();
             copy.write(turn, target, listener, &branch, &mut self.pieces, &mut self.scratch);
-            turn.out.send(target.flow, Bytes::copy_from_slice(&self.scratch));
+            let bytes = Bytes::copy_from_slice(&self.scratch);
+            let flow = target.flow;
+            turn.out.transmits.push(Transmit { flow, bytes, token: None, second });
         }
     }
 }

@@ -418,7 +418,12 @@ impl TransactionLayer {
     fn send_request(&self, client: ClientId, out: &mut Outbox) {
         if let Some(LiveClient { flow, request }) = self.live_client(client.slot) {
             let token = Some(client.token());
-            out.transmits.push(Transmit { flow: *flow, bytes: request.clone(), token });
+            out.transmits.push(Transmit {
+                flow: *flow,
+                bytes: request.clone(),
+                token,
+                second: None,
+            });
         }
     }
 
@@ -438,7 +443,7 @@ impl TransactionLayer {
             }),
         };
         if let Some((flow, bytes)) = ack {
-            out.transmits.push(Transmit { flow, bytes, token: Some(client.token()) });
+            out.transmits.push(Transmit { flow, bytes, token: Some(client.token()), second: None });
         }
     }
 
