@@ -27,6 +27,9 @@ const WINDOW: u32 = 64;
 const RECENT: usize = 4;
 const RETRANSMITTED_WITHIN: u16 = 32;
 
+/// How far ahead of the worker's clock a nonce may be, in ticks: one second.
+const AHEAD: u64 = 256;
+
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /// A nonce of ours, read back and found genuine.
@@ -208,8 +211,11 @@ impl Ledger {
         answered: Answered,
     ) -> Use {
         let now = ticks(now);
-        // A nonce from the future: the clock was set back between two runs. Nothing is known about it.
-        let Some(age) = now.checked_sub(nonce.issued) else { return Use::Stale };
+        // Workers read the clock once per batch, so one may be a little behind the other that issued the nonce.
+        if nonce.issued > now + AHEAD {
+            return Use::Stale;
+        }
+        let age = now.saturating_sub(nonce.issued);
         if age > ticks_of(lifetime) {
             return Use::Stale;
         }

@@ -144,10 +144,12 @@ fn first_use_within_32_seconds_then_the_whole_lifetime() {
 }
 
 #[test]
-fn a_nonce_from_the_future_is_stale() {
+fn a_nonce_from_the_future_is_stale_beyond_a_second() {
     let mut ledger = Ledger::new(16);
-    let before = Instant(START.0 - 1_000_000);
-    assert_eq!(ledger.redeem(before, LIFETIME, nonce(0, 1), answered(1)), Use::Stale);
+    let before = |seconds: u64| Instant(START.0 - seconds * 1_000_000);
+    assert_eq!(ledger.redeem(before(2), LIFETIME, nonce(0, 1), answered(1)), Use::Stale);
+    assert_eq!(ledger.redeem(before(1), LIFETIME, nonce(0, 1), answered(1)), Use::Fresh);
+    assert_eq!(ledger.redeem(before(1), LIFETIME, nonce(0, 1), answered(2)), Use::Fresh);
 }
 
 #[test]
