@@ -67,7 +67,7 @@ pub struct Sizes {
 impl Node {
     /// `index` is this node's number among those that share `shared`; every Via branch carries it.
     pub fn new(index: u16, config: Arc<Config>, shared: Arc<Shared>) -> Self {
-        let transactions = TransactionLayer::new(index, shared.seal.clone(), &config.timers);
+        let transactions = TransactionLayer::new(index, shared.branch_seal.clone(), &config.timers);
         let state = State {
             transactions,
             proxy: Proxy::default(),

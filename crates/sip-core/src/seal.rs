@@ -52,6 +52,16 @@ impl Seal {
         self.hasher.hash(text.get(..end).unwrap_or_default())
     }
 
+    /// Another seal for the same `purpose`, good only where `salt` is the same.
+    #[must_use]
+    pub fn derive(&self, purpose: Purpose, salt: &[u8]) -> Self {
+        let mut key = [0; 16];
+        let (low, high) = key.split_at_mut(8);
+        low.copy_from_slice(&self.mac(purpose, &[b"derive low", salt]).to_le_bytes());
+        high.copy_from_slice(&self.mac(purpose, &[b"derive high", salt]).to_le_bytes());
+        Self::new(key)
+    }
+
     /// The same over the same bytes, whatever their length.
     fn mac_long(&self, purpose: Purpose, parts: &[&[u8]]) -> u64 {
         let mut hasher = self.hasher;
@@ -82,6 +92,16 @@ mod tests {
         assert_ne!(mac, seal.mac(Purpose::Branch, &[b"a", b"bc"]));
         assert_ne!(mac, seal.mac(Purpose::Tag, &[b"ab", b"c"]));
         assert_ne!(mac, Seal::new([8; 16]).mac(Purpose::Branch, &[b"ab", b"c"]));
+    }
+
+    #[test]
+    fn a_derived_seal_is_another_one() {
+        let seal = Seal::new([7; 16]);
+        let mac = |seal: &Seal| seal.mac(Purpose::Branch, &[b"ab"]);
+        let one = seal.derive(Purpose::Branch, b"one");
+        assert_eq!(mac(&one), mac(&seal.derive(Purpose::Branch, b"one")));
+        assert_ne!(mac(&one), mac(&seal.derive(Purpose::Branch, b"two")));
+        assert_ne!(mac(&one), mac(&seal));
     }
 
     #[test]

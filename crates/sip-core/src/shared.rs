@@ -37,6 +37,8 @@ const FLOWS_MAX: usize = 1 << 18;
 #[derive(Debug)]
 pub struct Shared {
     pub seal: Seal,
+    /// For Via branches: they name places in memory, so those of an earlier run must not be believed.
+    pub branch_seal: Seal,
     pub location: SharedLocation,
     pub accounts: SharedAccounts,
     pub nonces: SharedNonces,
@@ -52,6 +54,7 @@ impl Shared {
             accounts: SharedAccounts::new(&seal),
             nonces: SharedNonces::new(&seal, now),
             sources: Sources::new(&seal),
+            branch_seal: seal.derive(Purpose::Branch, &now.0.to_be_bytes()),
             seal,
         }
     }

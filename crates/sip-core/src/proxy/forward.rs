@@ -146,7 +146,7 @@ fn stateless_branch(turn: &Turn<'_>, request: &Request, loop_hash: u32) -> Branc
         fork: 0,
         loop_hash,
     };
-    Branch::new(&turn.shared.seal, parts)
+    Branch::new(&turn.shared.branch_seal, parts)
 }
 
 /// Everything the copies of one request share.

@@ -122,7 +122,7 @@ fn loop_hash(turn: &Turn<'_>, screened: &Screened<'_>) -> u32 {
 fn has_come_back(turn: &Turn<'_>, request: &Request, screened: &Screened<'_>) -> bool {
     let is_ours = |branch: Option<&[u8]>| {
         branch
-            .and_then(|branch| Branch::read(&turn.shared.seal, branch))
+            .and_then(|branch| Branch::read(&turn.shared.branch_seal, branch))
             .is_some_and(|parts| parts.loop_hash == screened.loop_hash)
     };
     let top = &screened.head.via;

@@ -162,7 +162,7 @@ pub struct TransactionLayer {
 }
 
 impl TransactionLayer {
-    /// `node` goes into every branch; `seal` proves that we wrote it.
+    /// `node` goes into every branch; `seal` proves that this process wrote it.
     pub fn new(node: u16, seal: Seal, timers: &Timers) -> Self {
         Self {
             node,

@@ -300,3 +300,28 @@ fn a_stream_needs_a_content_length() {
     assert_eq!(copy.header(Name::ContentLength), "4");
     assert!(copy.text.ends_with("\r\n\r\nbody"));
 }
+
+/// A branch names a place in memory. After a restart the place is somebody else's: an answer that was meant for the
+/// earlier run must not reach the call that has it now (RFC 3261 §17.1.3).
+#[test]
+fn an_answer_to_an_earlier_run_reaches_nobody() {
+    let mut world = World::open();
+    world.register("bob", "sip:bob@192.0.2.20:5060", BOB);
+    let before = world.from(ALICE, &invite("a1"));
+
+    let restarted_at = START + Duration::from_secs(1);
+    world.shared = std::sync::Arc::new(crate::shared::Shared::new(
+        crate::seal::Seal::new([9; 16]),
+        restarted_at,
+    ));
+    let config = std::sync::Arc::new(world.config.clone());
+    world.node = crate::node::Node::new(3, config, std::sync::Arc::clone(&world.shared));
+    world.now = restarted_at;
+    world.register("bob", "sip:bob@192.0.2.20:5060", BOB);
+    let after = world.from(CAROL, &invite("c1").replace("call-1", "call-2"));
+    assert_eq!(lines(&after), ["100 192.0.2.30:5060", "INVITE 192.0.2.20:5060"]);
+
+    assert_eq!(lines(&world.from(BOB, &before[1].reply(200, "b", ""))), [""; 0]);
+    let answered = world.from(BOB, &after[1].reply(200, "b", ""));
+    assert_eq!(lines(&answered), ["200 192.0.2.30:5060"]);
+}

@@ -186,7 +186,7 @@ fn no_room_for_any_fork_is_503() {
 
     let world = World::open();
     let mut transactions =
-        TransactionLayer::new(0, world.shared.seal.clone(), &world.config.timers);
+        TransactionLayer::new(0, world.shared.branch_seal.clone(), &world.config.timers);
     let mut out = Outbox::default();
     let (request, flow) = (
         match sip_message::Message::parse(wire(&invite("a1"))) {
