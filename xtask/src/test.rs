@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use crate::step::{Tally, Verdict, counted};
-use crate::{cargo, count, licence, package, tidy};
+use crate::{bench, cargo, count, licence, package, tidy};
 
 /// A step by its name, in the order of running.
 type Step = (&'static str, fn(&Path) -> Result<Verdict>);
@@ -49,6 +49,10 @@ const STEPS: &[Step] = &[
     ("count", |root| count::run(root).map(Verdict::one)),
     ("conformance", |root| suite(root, &["--group", "peers"])),
     ("security", |root| suite(root, &["--group", "security"])),
+    // Does the comparison with Kamailio still run, and do its counts add up? It is no measurement.
+    ("bench", |root| {
+        bench::run(root, &["kamailio".to_owned(), "--quick".to_owned()]).map(Verdict::one)
+    }),
 ];
 
 /// Runs all steps, or those named.

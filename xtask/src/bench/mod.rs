@@ -205,6 +205,5 @@ fn verdict(results: &Results) -> bool {
             }
         }
     }
-    println!("{} passed, {} failed", u8::from(good), u8::from(!good));
     good
 }

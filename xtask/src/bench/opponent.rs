@@ -196,6 +196,9 @@ impl Running {
         let mut arguments =
             vec!["--scenario", scenario, "--users", &users, "--for", &time, "--keep-registered"];
         arguments.extend(pace.iter().map(String::as_str));
+        if size.quick {
+            arguments.extend(["--warm-up", "100ms"]);
+        }
         if row == Row::Call {
             // A 180 and a 200 at the same instant make Kamailio's two children fight for one transaction: a third more
             // CPU a call, which no real phone would cause.
