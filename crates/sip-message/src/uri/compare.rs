@@ -47,10 +47,13 @@ fn same_params(a: &Uri<'_>, b: &Uri<'_>) -> bool {
         return true;
     }
     a.params.iter().all(|(name, value)| {
-        match b.params.iter().find(|(other, _)| same_text(name, other, false)) {
-            Some((_, other)) => same_option(value, other, false),
-            None => !NEVER_IGNORED.iter().any(|n| same_text(name, n, false)),
+        // A name must not occur twice (§19.1.1). Where one does, each of its values must be found.
+        let mut named =
+            b.params.iter().filter(|(other, _)| same_text(name, other, false)).peekable();
+        if named.peek().is_none() {
+            return !NEVER_IGNORED.iter().any(|n| same_text(name, n, false));
         }
+        named.any(|(_, other)| same_option(value, other, false))
     })
 }
 

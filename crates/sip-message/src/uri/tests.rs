@@ -70,6 +70,7 @@ fn same_and_different() {
         ),
         ("tel:+1-201-555-0123", "tel:+12015550123"),
         ("URN:x:Y", "urn:x:Y"),
+        ("sip:x;p=1;p=2", "sip:x;p=2;p=1"),
     ] {
         assert!(equivalent(&uri(a), &uri(b)), "{a} {b}");
         assert!(equivalent(&uri(b), &uri(a)), "{b} {a}");
