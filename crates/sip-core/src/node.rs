@@ -148,6 +148,16 @@ impl State {
 
     fn message(&mut self, turn: &mut Turn<'_>, flow: Flow, bytes: Bytes) {
         match Message::parse(bytes) {
+            // RFC 3261 §18.3: on a stream a request without Content-Length has no end; what came is only its head.
+            Ok(Message::Request(request)) if flow.transport.is_reliable() => {
+                match request.check_stream() {
+                    Ok(()) => self.request(turn, &flow, request),
+                    Err(error) => {
+                        let request = Some(Box::new(request));
+                        self.malformed(turn, &flow, Malformed { error, request });
+                    }
+                }
+            }
             Ok(Message::Request(request)) => self.request(turn, &flow, request),
             Ok(Message::Response(response)) => self.response(turn, &response),
             Err(malformed) => self.malformed(turn, &flow, malformed),

@@ -190,3 +190,14 @@ fn a_flood_is_dropped_in_silence() {
     assert!(world.from(MALLORY, &invite("c").replace("INVITE", "CANCEL")).is_empty());
     assert_eq!(world.from(ALICE, &call("sip:nobody@example.com")).len(), 1);
 }
+
+/// RFC 3261 §18.3: on a stream Content-Length is what ends a message; without it there is none, only an error.
+#[test]
+fn a_stream_needs_a_content_length() {
+    let text =
+        request("OPTIONS", "sip:example.com", "sip:a@b.example", "sip:example.com", ALICE, "o")
+            .replace("Content-Length: 0\n", "");
+    let status = |sent: Vec<Sent>| sent.iter().map(Sent::status).collect::<Vec<_>>();
+    assert_eq!(status(World::open().by(tcp(ALICE, 1), &text)), [400]);
+    assert_eq!(status(World::open().by(udp(ALICE), &text)), [200]);
+}
