@@ -143,36 +143,20 @@ async fn serve(loaded: &Loaded, args: &Args, running: Running) -> u8 {
         blocked: Notify::new(),
     });
     let writer = tokio::task::spawn_local(running.writer.run(committed(Rc::clone(&desk))));
-    tokio::task::spawn_local(resend(Rc::clone(&desk)));
+    tokio::task::spawn_local(resend(desk));
     tokio::task::spawn_local(expire(Arc::clone(&shell)));
-    let admin = match admin::server::listen(settings.admin.as_deref()) {
-        Ok(listener) => listener,
-        Err(error) => {
-            let place = settings.admin.as_deref().unwrap_or(Path::new("")).display();
-            return fail(
-                exit::NOT_STARTED,
-                &format!("cannot make the admin socket {place}: {error}"),
-            );
-        }
+    let counter = admin::server::Desk {
+        shell: Arc::clone(&shell),
+        accounts: running.accounts.clone(),
+        sockets: running.sockets.clone(),
+        config_path: loaded.path.clone(),
+        auth_enabled: settings.auth.enabled,
     };
-    if let Some(listener) = admin {
-        let desk = admin::server::Desk {
-            shell: Arc::clone(&shell),
-            accounts: running.accounts.clone(),
-            sockets: running.sockets.clone(),
-            config_path: loaded.path.clone(),
-            auth_enabled: settings.auth.enabled,
-        };
-        tokio::task::spawn_local(admin::server::serve(listener, Rc::new(desk)));
+    if let Err(error) = open_admin(settings.admin.as_deref(), counter) {
+        return fail(exit::NOT_STARTED, &error);
     }
     greet(loaded, args, &shell, &running.facts);
-    if running.facts.receive_buffer < RECEIVE_BUFFER_WANTED {
-        let fields = [
-            ("bytes", (running.facts.receive_buffer as u64).into()),
-            ("why", "bursts may be lost; raise net.core.rmem_max".into()),
-        ];
-        shell.observer.log.line(shell.clock.now(), LogLevel::Warn, "small_receive_buffer", &fields);
-    }
+    warn_of_small_buffer(&shell, &running.facts);
 
     let first = loop {
         tokio::select! {
@@ -203,6 +187,27 @@ async fn serve(loaded: &Loaded, args: &Args, running: Running) -> u8 {
     shell.observer.log.line(shell.clock.now(), LogLevel::Info, "stopped", &[]);
     shell.observer.log.flush();
     exit::YES
+}
+
+fn open_admin(path: Option<&Path>, desk: admin::server::Desk) -> Result<(), String> {
+    let listener = admin::server::listen(path).map_err(|error| {
+        let place = path.unwrap_or(Path::new("")).display();
+        format!("cannot make the admin socket {place}: {error}")
+    })?;
+    if let Some(listener) = listener {
+        tokio::task::spawn_local(admin::server::serve(listener, Rc::new(desk)));
+    }
+    Ok(())
+}
+
+fn warn_of_small_buffer(shell: &Shell, facts: &start::Facts) {
+    if facts.receive_buffer < RECEIVE_BUFFER_WANTED {
+        let fields = [
+            ("bytes", (facts.receive_buffer as u64).into()),
+            ("why", "bursts may be lost; raise net.core.rmem_max".into()),
+        ];
+        shell.observer.log.line(shell.clock.now(), LogLevel::Warn, "small_receive_buffer", &fields);
+    }
 }
 
 /// The answers to the nodes' questions, handled here: the REGISTERs of a whole commit leave in one go.
@@ -264,8 +269,8 @@ async fn drain(
     interrupt: &mut Signal,
 ) {
     let now = shell.clock.now();
-    shell.observer.log.line(now, LogLevel::Info, "draining", &[("why", signal.into())]);
     shell.drain();
+    shell.observer.log.line(now, LogLevel::Info, "draining", &[("why", signal.into())]);
     let wait = async {
         loop {
             let sizes = shell.sizes();

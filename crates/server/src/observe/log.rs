@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
+use sip_core::flow::Flow;
 use sip_core::time::Instant;
 
 use crate::config::{LogFormat, LogLevel};
@@ -41,6 +42,8 @@ pub enum Value<'a> {
     Number(u64),
     /// Seconds, to the millisecond.
     Seconds(f64),
+    /// As `udp:192.0.2.1:5060`.
+    Flow(Flow),
 }
 
 impl<'a> From<&'a str> for Value<'a> {
@@ -157,6 +160,7 @@ fn json_line(now: Instant, level: LogLevel, event: &str, fields: &[(&str, Value<
             Value::Text(text) => quote(&mut line, text),
             Value::Number(number) => line.push_str(&number.to_string()),
             Value::Seconds(seconds) => line.push_str(&format!("{seconds:.3}")),
+            Value::Flow(flow) => line.push_str(&format!("\"{flow}\"")),
         }
     }
     line.push_str("}\n");
@@ -189,6 +193,7 @@ fn human_line(
             Value::Text(text) => line.push_str(cut(text)),
             Value::Number(number) => line.push_str(&number.to_string()),
             Value::Seconds(seconds) => line.push_str(&format!("{seconds:.3}s")),
+            Value::Flow(flow) => line.push_str(&flow.to_string()),
         }
     }
     line.push('\n');

@@ -78,47 +78,13 @@ impl Observer {
         let line =
             |name: &str, fields: &[(&str, Value<'_>)]| self.log.line(now, level, name, fields);
         match event {
-            Event::Malformed { flow, kind, answered } => {
-                let answered = if *answered { "yes" } else { "no" };
-                let flow = flow.to_string();
-                line(
-                    "malformed",
-                    &[
-                        ("from", (&*flow).into()),
-                        ("what", (*kind).into()),
-                        ("answered", answered.into()),
-                    ],
-                );
-            }
-            Event::Rejected { flow, status, reason, call_id, .. } => {
-                let (flow, status) = (flow.to_string(), u64::from(*status));
-                let fields = [
-                    ("status", Value::from(status)),
-                    ("reason", (*reason).into()),
-                    ("from", (&*flow).into()),
-                    ("call_id", (&**call_id).into()),
-                ];
-                line("rejected", &fields);
-            }
-            Event::AuthFailed { flow, user, why } => {
-                let flow = flow.to_string();
-                line(
-                    "auth_failed",
-                    &[
-                        ("user", (&**user).into()),
-                        ("why", (*why).into()),
-                        ("from", (&*flow).into()),
-                    ],
-                );
-            }
             Event::BindingAdded { aor, contact, flow, expires }
             | Event::BindingRefreshed { aor, contact, flow, expires } => {
                 let added = matches!(event, Event::BindingAdded { .. });
-                let flow = flow.to_string();
                 let fields = [
                     ("aor", Value::from(&**aor)),
                     ("contact", (&**contact).into()),
-                    ("from", (&*flow).into()),
+                    ("from", Value::Flow(*flow)),
                     ("expires", expires.as_secs().into()),
                 ];
                 line(if added { "registered" } else { "refreshed" }, &fields);
@@ -129,14 +95,8 @@ impl Observer {
                     Removal::Expired => "expired",
                     Removal::Command => "by an operator",
                 };
-                line(
-                    "unregistered",
-                    &[
-                        ("aor", (&**aor).into()),
-                        ("contact", (&**contact).into()),
-                        ("why", why.into()),
-                    ],
-                );
+                let (aor, contact) = (Value::from(&**aor), Value::from(&**contact));
+                line("unregistered", &[("aor", aor), ("contact", contact), ("why", why.into())]);
             }
             Event::CallAnswered { call } => self.call(now, level, "call_answered", call, None),
             Event::CallEnded { call, ended_by: EndedBy::Refused } => {
@@ -146,26 +106,54 @@ impl Observer {
                 let by = if *ended_by == EndedBy::Caller { "caller" } else { "callee" };
                 self.call(now, level, "call_ended", call, Some(by));
             }
+            Event::StoreFailed { why } => line("store_failed", &[("why", (&**why).into())]),
+            trouble => self.write_trouble(now, level, trouble),
+        }
+    }
+
+    /// What went wrong with a peer or a message.
+    fn write_trouble(&self, now: Instant, level: LogLevel, event: &Event) {
+        let line =
+            |name: &str, fields: &[(&str, Value<'_>)]| self.log.line(now, level, name, fields);
+        match event {
+            Event::Malformed { flow, kind, answered } => {
+                let answered = if *answered { "yes" } else { "no" };
+                let (from, what) = (Value::Flow(*flow), Value::from(*kind));
+                line("malformed", &[("from", from), ("what", what), ("answered", answered.into())]);
+            }
+            Event::Rejected { flow, status, reason, call_id, .. } => {
+                let fields = [
+                    ("status", Value::from(u64::from(*status))),
+                    ("reason", (*reason).into()),
+                    ("from", Value::Flow(*flow)),
+                    ("call_id", (&**call_id).into()),
+                ];
+                line("rejected", &fields);
+            }
+            Event::AuthFailed { flow, user, why } => {
+                let (user, why) = (Value::from(&**user), Value::from(*why));
+                line("auth_failed", &[("user", user), ("why", why), ("from", Value::Flow(*flow))]);
+            }
             Event::TransactionTimeout { call_id, method, flow } => {
-                let flow = flow.to_string();
-                line(
-                    "no_answer",
-                    &[
-                        ("method", (&**method).into()),
-                        ("to", (&*flow).into()),
-                        ("call_id", (&**call_id).into()),
-                    ],
-                );
+                let (method, call_id) = (Value::from(&**method), Value::from(&**call_id));
+                let to = Value::Flow(*flow);
+                line("no_answer", &[("method", method), ("to", to), ("call_id", call_id)]);
             }
             Event::SendFailed { call_id, flow } => {
-                let flow = flow.to_string();
-                line("send_failed", &[("to", (&*flow).into()), ("call_id", (&**call_id).into())]);
+                let call_id = Value::from(&**call_id);
+                line("send_failed", &[("to", Value::Flow(*flow)), ("call_id", call_id)]);
             }
             Event::LimitHit { limit, flow } => {
-                let flow = flow.map(|flow| flow.to_string()).unwrap_or_default();
-                line("limit_hit", &[("limit", (*limit).into()), ("from", (&*flow).into())]);
+                let from = flow.map_or(Value::Text(""), Value::Flow);
+                line("limit_hit", &[("limit", (*limit).into()), ("from", from)]);
             }
-            Event::StoreFailed { why } => line("store_failed", &[("why", (&**why).into())]),
+            // Said by `write`.
+            Event::BindingAdded { .. }
+            | Event::BindingRefreshed { .. }
+            | Event::BindingRemoved { .. }
+            | Event::CallAnswered { .. }
+            | Event::CallEnded { .. }
+            | Event::StoreFailed { .. } => {}
         }
     }
 

@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -98,6 +98,7 @@ impl From<Output> for Done {
 pub struct Server {
     child: Option<Child>,
     out: BufReader<ChildStdout>,
+    err: BufReader<ChildStderr>,
     pub ready: Value,
 }
 
@@ -120,7 +121,17 @@ impl Server {
             panic!("it did not start: {done:?}");
         }
         let ready = serde_json::from_str(&line).expect("one object");
-        Self { child: Some(child), out, ready }
+        let err = BufReader::new(child.stderr.take().expect("piped"));
+        Self { child: Some(child), out, err, ready }
+    }
+
+    /// Reads its log up to a line with this event.
+    pub fn wait_for_log(&mut self, event: &str) {
+        let (wanted, mut line) = (format!("\"event\":\"{event}\""), String::new());
+        while !line.contains(&wanted) {
+            line.clear();
+            assert_ne!(self.err.read_line(&mut line).expect("text"), 0, "it ended without {event}");
+        }
     }
 
     pub fn address(&self, transport: &str) -> SocketAddr {
@@ -148,9 +159,11 @@ impl Server {
     /// Waits for the end; its exit code and what it logged.
     pub fn end(mut self) -> Done {
         let child = self.child.take().expect("running");
-        let mut done = Done::from(child.wait_with_output().expect("ends"));
-        self.out.read_to_string(&mut done.out).expect("text");
-        done
+        let (mut out, mut err) = (String::new(), String::new());
+        self.err.read_to_string(&mut err).expect("text");
+        self.out.read_to_string(&mut out).expect("text");
+        let done = Done::from(child.wait_with_output().expect("ends"));
+        Done { code: done.code, out, err }
     }
 
     pub fn stop(self) -> Done {
