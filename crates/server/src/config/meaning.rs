@@ -93,7 +93,7 @@ impl Settings {
             allow_outbound: written.boolean("sip", "allow_outbound").is_some_and(|at| at.value),
             workers: workers(written),
             nap: period(written, "sip", "nap", Duration::ZERO..=Duration::from_millis(10))
-                .unwrap_or(Duration::from_micros(200)),
+                .unwrap_or(udp::NapRule::DEFAULT.cap),
             drain_timeout: period(written, "sip", "drain_timeout", Duration::ZERO..=HOUR)
                 .unwrap_or(Duration::from_secs(30)),
             registrar: registrar(written),
