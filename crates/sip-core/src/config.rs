@@ -179,6 +179,12 @@ pub struct Limits {
     pub trusted: Vec<Network>,
 }
 
+impl Limits {
+    pub fn trusts(&self, ip: IpAddr) -> bool {
+        self.trusted.iter().any(|network| network.contains(ip))
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
     pub address: IpAddr,

@@ -10,11 +10,14 @@
 //! proxy  ua                            §16 and §8.2: what is done with a request
 //! route                                the life of a request, one room per file
 //! node                                 the whole server
+//! dispatcher  stateless                another one, which remembers nothing (§16.11), and whom it chooses
 //! ```
 #![forbid(unsafe_code)]
 
 pub mod auth;
+mod base32;
 pub mod config;
+pub mod dispatcher;
 pub mod flow;
 pub mod input;
 pub mod limits;
@@ -28,6 +31,7 @@ pub mod seal;
 pub mod shard;
 pub mod shared;
 pub mod source;
+pub mod stateless;
 pub mod time;
 pub mod timer;
 pub mod transaction;

@@ -17,7 +17,7 @@ use sip_message::{Malformed, Message, Method, Request, Response};
 use crate::config::Config;
 use crate::flow::Flow;
 use crate::input::{Command, Input};
-use crate::output::{Event, Outbox};
+use crate::output::Outbox;
 use crate::proxy::{Plan, Proxy};
 use crate::registrar;
 use crate::rejection::Rejection;
@@ -26,7 +26,7 @@ use crate::shared::Shared;
 use crate::time::Instant;
 use crate::transaction::{Happening, Matched, Received, ServerKey, TransactionLayer};
 use crate::turn::Turn;
-use crate::ua::{self, options, reply};
+use crate::ua::{self, options, refusal, reply};
 use pending::Pending;
 
 pub struct Node {
@@ -251,39 +251,11 @@ impl State {
         }
     }
 
-    /// RFC 3261 §16.3 step 1, §8.2.2: 400, 413, 505 or 513 if there is enough to answer to; a response or an ACK gets
-    /// none in any case.
     fn malformed(&mut self, turn: &mut Turn<'_>, flow: &Flow, malformed: Malformed) {
-        let error = malformed.error;
-        let request = malformed.request.filter(|request| request.method() != Method::Ack);
-        let answerable = request.filter(|_| limit::admits(turn, flow));
-        let kind = error.kind.words();
-        turn.out.events.push(Event::Malformed {
-            flow: *flow,
-            kind,
-            answered: answerable.is_some(),
-        });
-        if let Some(mut request) = answerable {
-            nat::stamp(&mut request, flow);
-            reply::reject(turn, &request, flow, &screen::syntax(error), &mut self.scratch);
-        }
+        refusal::malformed(turn, flow, malformed, &mut self.scratch);
     }
 
-    /// Answers with a refusal, and tells of it. A first challenge is no news.
     fn reject(&mut self, turn: &mut Turn<'_>, flow: &Flow, request: &Request, why: &Rejection) {
-        if request.method() == Method::Ack {
-            return;
-        }
-        reply::reject(turn, request, flow, why, &mut self.scratch);
-        if let Some(refused) = &why.refused {
-            let user = refused.user.clone();
-            turn.out.events.push(Event::AuthFailed { flow: *flow, user, why: refused.why });
-        }
-        if !matches!(why.status, 401 | 407) {
-            let call_id = String::from_utf8_lossy(request.call_id().unwrap_or_default()).into();
-            let (status, reason, fault) = (why.status, why.reason, why.fault);
-            let flow = *flow;
-            turn.out.events.push(Event::Rejected { flow, status, reason, fault, call_id });
-        }
+        refusal::reject(turn, flow, request, why, &mut self.scratch);
     }
 }

@@ -2,6 +2,7 @@
 //! all. Everything here is stateless (§8.2.7): the same request gets the same answer, tag included.
 
 pub mod options;
+pub mod refusal;
 pub mod reply;
 
 use sip_message::{Method, Request};
