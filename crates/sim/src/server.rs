@@ -212,6 +212,7 @@ fn laboratory(address: SocketAddr, address_6: SocketAddr, domain: &str) -> Confi
                 Network { address: [10, 0, 0, 0].into(), prefix: 8 },
                 Network { address: [0x2001, 0xdb8, 0, 0, 0, 0, 0, 0].into(), prefix: 32 },
             ],
+            ..Limits::default()
         },
         allow_inbound: false,
         // The flows of RFC 3665 cross two domains.

@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 pub mod auth;
+pub mod ban;
 mod base32;
 pub mod config;
 pub mod dispatcher;
@@ -23,6 +24,7 @@ pub mod input;
 pub mod limits;
 pub mod node;
 pub mod output;
+pub mod overload;
 pub mod proxy;
 pub mod registrar;
 pub mod rejection;

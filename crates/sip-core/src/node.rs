@@ -147,6 +147,9 @@ impl State {
     }
 
     fn message(&mut self, turn: &mut Turn<'_>, flow: Flow, bytes: Bytes) {
+        if !limit::hears(turn, &flow) {
+            return;
+        }
         match Message::parse(bytes) {
             // RFC 3261 §18.3: on a stream a request without Content-Length has no end; what came is only its head.
             Ok(Message::Request(request)) if flow.transport.is_reliable() => {
@@ -226,6 +229,11 @@ impl State {
 
     /// RFC 3261 §17: nothing is ever answered to an ACK; one that leads nowhere just ends.
     fn acknowledge(&mut self, turn: &mut Turn<'_>, flow: &Flow, mut request: Request) {
+        // That of a stateless refusal of ours has our tag.
+        let tag = request.to().ok().and_then(|to| to.tag());
+        if tag.is_some_and(|tag| *tag == reply::tag(turn, &request)) {
+            return;
+        }
         if let Ok(Verdict::Forward(plan)) = route::route(turn, flow, &mut request) {
             let plan: &Plan = &plan;
             let second = plan

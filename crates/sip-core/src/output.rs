@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::ban;
 use crate::config::Aor;
 use crate::flow::Flow;
 use crate::time::{Duration, Instant};
@@ -145,6 +146,11 @@ pub enum Event {
     },
     SendFailed {
         call_id: Box<str>,
+        flow: Flow,
+    },
+    /// Somebody who guessed passwords is kept out for a while.
+    Banned {
+        row: ban::Row,
         flow: Flow,
     },
     LimitHit {

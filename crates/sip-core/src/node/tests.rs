@@ -5,6 +5,7 @@ mod cancel;
 mod dialog;
 mod fork;
 mod identity;
+mod limit;
 mod reach;
 mod register;
 mod relay;

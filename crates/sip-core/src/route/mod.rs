@@ -46,6 +46,7 @@ pub fn route(
     if !limit::admits(turn, flow) {
         return Ok(Verdict::Drop); //                                  silence: more than an unproven source may ask
     }
+    limit::has_time(turn, flow, request)?; //                          503: later, when there is time
     within::undo_strict_route(turn, request)?;
     let Decision { verdict, edits } = decide(turn, flow, request)?;
     if matches!(verdict, Verdict::Forward(_)) {

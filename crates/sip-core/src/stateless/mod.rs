@@ -67,6 +67,9 @@ impl Forwarder {
 
     /// One message; what follows from it is in the turn's outbox.
     pub fn handle(&mut self, turn: &mut Turn<'_>, flow: &Flow, bytes: Bytes) {
+        if !limit::hears(turn, flow) {
+            return;
+        }
         match Message::parse(bytes) {
             Ok(Message::Request(request)) => self.request(turn, flow, request),
             Ok(Message::Response(response)) => self.response(turn, response),
@@ -101,6 +104,9 @@ impl Forwarder {
         let is_inside = from.is_some();
         if !is_inside && !limit::admits(turn, flow) {
             return Ok(());
+        }
+        if !is_inside {
+            limit::has_time(turn, flow, request)?;
         }
         if request.header(Name::Route).is_some() {
             within::undo_strict_route(turn, request)?;

@@ -40,7 +40,8 @@ pub fn reject(
         let user = refused.user.clone();
         turn.out.events.push(Event::AuthFailed { flow: *flow, user, why: refused.why });
     }
-    if !matches!(why.status, 401 | 407) {
+    limit::refused(turn, flow, why);
+    if !matches!(why.status, 401 | 407) && !why.is_quiet {
         let call_id = String::from_utf8_lossy(request.call_id().unwrap_or_default()).into();
         let (status, reason, fault) = (why.status, why.reason, why.fault);
         let flow = *flow;

@@ -47,7 +47,7 @@ impl Driver {
             },
             registrar: Registrar::default(),
             auth: Auth { enabled: false, ..Auth::default() },
-            limits: Limits { trusted },
+            limits: Limits { trusted, ..Limits::default() },
             allow_inbound: false,
             allow_outbound: false,
             durable: false,
