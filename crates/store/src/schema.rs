@@ -8,7 +8,8 @@ use crate::StoreError;
 
 /// One step per release that changed something; the index is the `user_version` it leads from. Never edit one that
 /// was released.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
 CREATE TABLE version (
     id INTEGER PRIMARY KEY NOT NULL,
     table_name VARCHAR(32) NOT NULL UNIQUE,
@@ -61,7 +62,16 @@ CREATE TABLE domain (
     did VARCHAR(64) DEFAULT NULL,
     last_modified DATETIME NOT NULL DEFAULT '2000-01-01 00:00:01'
 );
-"];
+",
+    "
+CREATE TABLE ban (
+    id INTEGER PRIMARY KEY NOT NULL,
+    network VARCHAR(64) NOT NULL UNIQUE,
+    until DATETIME NOT NULL,
+    reason VARCHAR(16) NOT NULL
+);
+",
+];
 
 pub async fn migrate(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     let found: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *connection).await?;

@@ -262,3 +262,31 @@ fn a_full_queue_refuses_and_a_failed_commit_says_so() {
         assert_eq!(failed, QUEUE_MAX);
     });
 }
+
+#[test]
+fn bans_outlive_the_process() {
+    use sip_core::ban::{Reason, Row};
+    let scratch = Scratch::new();
+    let row = |network: &str, seconds, reason| Row {
+        network: network.parse().expect("a network"),
+        until: Instant::from_secs(seconds),
+        reason,
+    };
+    let guess = row("2001:db8:1:2::/64", 1_900_000_000, Reason::Guessing);
+    let longer = row("2001:db8:1:2::/64", 1_900_000_900, Reason::Operator);
+    let gone = row("192.0.2.7", 1_900_000_000, Reason::Operator);
+    runtime().block_on(async {
+        let (writer, task) = writer::<u32>(open(&scratch).await);
+        assert!(
+            writer.push_ban(BanWrite::Put(guess)) && writer.push_ban(BanWrite::Put(gone.clone()))
+        );
+        let changes = tokio::spawn(async move {
+            writer.write_ban(BanWrite::Put(longer.clone())).await.expect("stored");
+            writer.write_ban(BanWrite::Remove(gone.network)).await.expect("stored");
+            longer
+        });
+        task.run(|_| {}).await.expect("ends");
+        let longer = changes.await.expect("ran");
+        assert_eq!(open(&scratch).await.bans().await.expect("read"), [longer]);
+    });
+}

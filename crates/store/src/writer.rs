@@ -4,7 +4,7 @@
 use sip_core::output::BindingWrite;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{Store, StoreError, Subscriber};
+use crate::{BanWrite, Store, StoreError, Subscriber};
 
 /// Changes that may wait. More means that the disk has not kept up for seconds: refuse new ones instead of promising.
 pub const QUEUE_MAX: usize = 65_536;
@@ -21,6 +21,7 @@ enum Job<T> {
         tag: Option<T>,
     },
     Account(AccountJob),
+    Ban(BanWrite, Option<oneshot::Sender<Result<(), StoreError>>>),
     /// Nothing follows.
     Finish,
 }
@@ -60,7 +61,7 @@ impl<T> Writer<T> {
         self.jobs.try_send(Job::Bindings { writes, tag }).map_err(|refused| {
             match refused.into_inner() {
                 Job::Bindings { tag, .. } => tag,
-                Job::Account(_) | Job::Finish => None,
+                Job::Account(_) | Job::Ban(..) | Job::Finish => None,
             }
         })
     }
@@ -93,6 +94,18 @@ impl<T> Writer<T> {
         self.ask(|reply| AccountJob::Remove(user, domain, reply)).await
     }
 
+    /// Never waits; false if the queue is full.
+    pub fn push_ban(&self, write: BanWrite) -> bool {
+        self.jobs.try_send(Job::Ban(write, None)).is_ok()
+    }
+
+    pub async fn write_ban(&self, write: BanWrite) -> Result<(), StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let job = Job::Ban(write, Some(reply));
+        self.jobs.send(job).await.map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+
     async fn ask<R>(
         &self,
         job: impl FnOnce(oneshot::Sender<Result<R, StoreError>>) -> AccountJob,
@@ -118,7 +131,7 @@ impl<T> WriterTask<T> {
                 .iter()
                 .flat_map(|job| match job {
                     Job::Bindings { writes, .. } => writes.as_slice(),
-                    Job::Account(_) | Job::Finish => &[],
+                    Job::Account(_) | Job::Ban(..) | Job::Finish => &[],
                 })
                 .collect();
             let rows = writes.len();
@@ -132,6 +145,11 @@ impl<T> WriterTask<T> {
                     Job::Bindings { tag: Some(tag), .. } => done.push((tag, stored.clone())),
                     Job::Bindings { tag: None, .. } => {}
                     Job::Account(job) => self.store.account(job).await,
+                    Job::Ban(write, reply) => {
+                        let written = self.store.write_ban(&write).await;
+                        // Nobody waits for a ban that the server made; it holds in memory anyway.
+                        let _ = reply.map(|reply| reply.send(written));
+                    }
                     Job::Finish => finished = true,
                 }
             }

@@ -124,15 +124,14 @@ fn gateways(written: &mut Written<'_>) -> Vec<At<Gateway>> {
     gateways
 }
 
-fn gateway(written: &mut Written<'_>, part: &Part<'_>) -> Option<Gateway> {
+fn gateway<'a>(written: &mut Written<'a>, part: &Part<'a>) -> Option<Gateway> {
     let mut text = |key| {
-        let at = written.part_text(part, key, "a string");
-        if at.is_none() && !written.mistakes.iter().any(|m| m.message.contains(key)) {
+        if !part.has(key) {
             let message = format!("this gateway has no `{key}`");
             let mistake = Mistake::error("missing", message).at(Some(part.span.clone()));
             written.mistakes.push(mistake.label(format!("add {key} = \"...\"")));
         }
-        at
+        written.part_text(part, key, "a string")
     };
     let (name, set, uri) = (text("name"), text("set"), text("uri"));
     let weight = written.part_number(part, "weight").unwrap_or(At { value: 1, span: None });

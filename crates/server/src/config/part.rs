@@ -13,6 +13,13 @@ pub struct Part<'a> {
     table: DeTable<'a>,
 }
 
+impl Part<'_> {
+    /// Whether the key is written at all.
+    pub fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+}
+
 impl<'a> Written<'a> {
     /// The value of a setting that is a table, such as `{ after = 20, within = "1m" }`.
     pub fn part(

@@ -32,6 +32,13 @@ counters! {
     calls_ended,
     transaction_timeouts,
     limits_hit,
+    /// Requests of strangers who asked too much, and anything from who is kept out.
+    dropped_unverified,
+    dropped_banned,
+    /// New work turned away because there was too much of it.
+    shed,
+    /// Bans made because somebody guessed passwords.
+    bans_made,
     store_failed,
     /// Messages that made us panic.
     panics,

@@ -3,32 +3,44 @@
 
 pub mod counter;
 pub mod log;
+mod quota;
 
 use std::io;
 use std::net::SocketAddr;
 
 use sip_core::output::{EndedBy, Event, Fault, Removal};
+use sip_core::route::limit;
 use sip_core::time::Instant;
 
 use crate::config::LogLevel;
 use counter::Counters;
 use log::{Log, Value};
+use quota::{Quota, Trouble};
 
 pub struct Observer {
     pub counters: Counters,
     pub log: Log,
+    quotas: [Quota; Trouble::COUNT],
 }
 
 impl Observer {
     pub fn new(log: Log) -> Self {
-        Self { counters: Counters::default(), log }
+        Self { counters: Counters::default(), log, quotas: Default::default() }
     }
 
     pub fn event(&self, now: Instant, event: &Event) {
         let level = self.count(event);
-        if self.log.wants(level) {
-            self.write(now, level, event);
+        if !self.log.wants(level) {
+            return;
         }
+        // What strangers can cause as often as they like does not fill the log.
+        if let Some(quota) = Trouble::of(event).and_then(|kind| self.quotas.get(kind as usize)) {
+            let Some(left_out) = quota.take(now) else { return };
+            if left_out > 0 {
+                self.log.line(now, level, "left_out", &[("lines_like_the_next", left_out.into())]);
+            }
+        }
+        self.write(now, level, event);
     }
 
     /// A datagram the kernel would not take.
@@ -67,7 +79,16 @@ impl Observer {
             Event::CallEnded { .. } => (&c.calls_ended, LogLevel::Info),
             Event::TransactionTimeout { .. } => (&c.transaction_timeouts, LogLevel::Debug),
             Event::SendFailed { .. } => (&c.sends_failed, LogLevel::Debug),
-            Event::LimitHit { .. } => (&c.limits_hit, LogLevel::Warn),
+            Event::LimitHit { limit, .. } => {
+                match *limit {
+                    limit::UNVERIFIED => c.dropped_unverified.one(),
+                    limit::BANNED => c.dropped_banned.one(),
+                    limit::OVERLOAD => c.shed.one(),
+                    _ => {}
+                }
+                (&c.limits_hit, LogLevel::Warn)
+            }
+            Event::Banned { .. } => (&c.bans_made, LogLevel::Warn),
             Event::StoreFailed { .. } => (&c.store_failed, LogLevel::Error),
         };
         counter.one();
@@ -146,6 +167,17 @@ impl Observer {
             Event::LimitHit { limit, flow } => {
                 let from = flow.map_or(Value::Text(""), Value::Flow);
                 line("limit_hit", &[("limit", (*limit).into()), ("from", from)]);
+            }
+            Event::Banned { row, flow } => {
+                let network = row.network.to_string();
+                let seconds = row.until.since(now).as_secs();
+                let fields = [
+                    ("network", Value::from(&*network)),
+                    ("for", seconds.into()),
+                    ("why", "guessed passwords".into()),
+                    ("from", Value::Flow(*flow)),
+                ];
+                line("banned", &fields);
             }
             // Said by `write`.
             Event::BindingAdded { .. }

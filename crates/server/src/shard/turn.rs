@@ -2,16 +2,20 @@
 //! it is reused from turn to turn. It decides nothing about a message.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use sip_core::flow::{Flow, ListenerId};
 use sip_core::input::{Answer, Input};
-use sip_core::output::{Ask, ClientToken, Outbox, Question, Transmit};
+use sip_core::output::{Ask, ClientToken, Event, Outbox, Question, Transmit};
+use sip_core::stateless::Forwarder;
 use sip_core::time::Instant;
+use store::BanWrite;
 use udp::{AsyncSocket, Failure, Flush, Outgoing};
 
-use super::Shell;
+use super::{Shell, crash};
 use crate::stream::{Connection, Refusal};
 
 /// Datagrams that may wait for a full socket; beyond it they are lost, as datagrams may be.
@@ -40,6 +44,8 @@ pub struct Turn {
     /// Connections with something new to write.
     touched: Vec<Arc<Connection>>,
     again: VecDeque<(u16, Input)>,
+    /// In place of nodes.
+    forwarder: Option<Forwarder>,
     failures: Vec<Failure<Tag>>,
     received: u64,
     sent: u64,
@@ -56,9 +62,12 @@ impl Turn {
                     Some(Udp { socket: Arc::clone(socket), outgoing: Outgoing::new().merging() });
             }
         }
+        let settings = shell.stateless.clone();
+        let forwarder = settings.map(|set| Forwarder::new(set, shell.shared.seal.clone()));
         Self {
             shell,
             outbox: Outbox::default(),
+            forwarder,
             udp,
             touched: Vec::new(),
             again: VecDeque::new(),
@@ -71,6 +80,10 @@ impl Turn {
     /// A whole message, to the node that owns its call.
     pub fn message(&mut self, now: Instant, flow: Flow, raw: &[u8]) {
         self.received += 1;
+        if self.forwarder.is_some() {
+            self.forward(now, flow, raw);
+            return self.carry_out(now, 0);
+        }
         let node = self.shell.owner(raw);
         let input = Input::Message { flow, bytes: Bytes::copy_from_slice(raw) };
         if !self.shell.handle(now, node, input, &mut self.outbox)
@@ -79,6 +92,26 @@ impl Turn {
             self.outbox.send(flow, answer);
         }
         self.carry_out(now, node);
+    }
+
+    /// A whole message of a stateless proxy: no node, no lock.
+    fn forward(&mut self, now: Instant, flow: Flow, raw: &[u8]) {
+        let Self { shell, outbox, forwarder, .. } = self;
+        let Some(forwarder) = forwarder else { return };
+        let draining = shell.draining.load(Ordering::Relaxed);
+        let handled = catch_unwind(AssertUnwindSafe(|| {
+            let (config, shared) = (&shell.config, &shell.shared);
+            let mut turn = sip_core::turn::Turn { now, config, shared, draining, out: outbox };
+            let bytes = Bytes::copy_from_slice(raw);
+            crash::test_hook(&bytes);
+            forwarder.handle(&mut turn, &flow, bytes);
+        }));
+        if handled.is_err() {
+            outbox.clear();
+            if let Some(answer) = shell.crash.report(&shell.observer, now, &flow, raw) {
+                outbox.send(flow, answer);
+            }
+        }
     }
 
     /// Anything else.
@@ -131,6 +164,10 @@ impl Turn {
         }
         for event in outbox.events.drain(..) {
             shell.observer.event(now, &event);
+            if let (Event::Banned { row, .. }, Some(writer)) = (event, &shell.writer) {
+                // A full queue forgets it at the next restart.
+                let _ = writer.push_ban(BanWrite::Put(row));
+            }
         }
     }
 

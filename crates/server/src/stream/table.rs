@@ -115,7 +115,9 @@ impl Streams {
         let found = {
             let table = self.table.lock();
             let id = match flow.connection {
-                ConnectionId::NONE => table.by_remote.get(&flow.remote).copied(),
+                ConnectionId::NONE | ConnectionId::OPEN => {
+                    table.by_remote.get(&flow.remote).copied()
+                }
                 id => Some(id),
             };
             id.and_then(|id| table.by_id.get(&id).cloned())

@@ -41,7 +41,13 @@ pub async fn accept(worker: Rc<Worker>, listener_id: ListenerId, listener: TcpLi
                 continue;
             }
         };
-        let trusted = worker.shell.config.limits.trusted.iter().any(|n| n.contains(remote.ip()));
+        let shell = &worker.shell;
+        if shell.shared.bans.find(shell.clock.now(), remote.ip()).is_some() {
+            // A new connection has proven no account yet.
+            counters.dropped_banned.one();
+            continue;
+        }
+        let trusted = shell.config.limits.trusts(remote.ip());
         let Ok(connection) = worker.shell.streams.admit(remote, listener_id, trusted) else {
             counters.connections_refused.one();
             continue;

@@ -15,9 +15,9 @@ use crate::source::Admission;
 use crate::turn::Turn;
 
 /// The counters of what was dropped or refused here.
-const UNVERIFIED: &str = "unverified_source";
-const BANNED: &str = "banned_source";
-const OVERLOAD: &str = "overload";
+pub const UNVERIFIED: &str = "unverified_source";
+pub const BANNED: &str = "banned_source";
+pub const OVERLOAD: &str = "overload";
 
 /// A refusal costs a stranger as much as so many requests: twelve at once, then four a second.
 const REFUSAL_COST: u32 = 4;
