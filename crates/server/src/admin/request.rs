@@ -26,6 +26,14 @@ pub enum Request {
     UserRemove {
         name: String,
     },
+    Bans,
+    BanAdd {
+        network: String,
+        seconds: u64,
+    },
+    BanRemove {
+        network: String,
+    },
 }
 
 impl Request {
@@ -41,6 +49,13 @@ impl Request {
                 json!({"v": 1, "ask": "user-password", "name": name, "password": password})
             }
             Request::UserRemove { name } => json!({"v": 1, "ask": "user-remove", "name": name}),
+            Request::Bans => json!({"v": 1, "ask": "bans"}),
+            Request::BanAdd { network, seconds } => {
+                json!({"v": 1, "ask": "ban-add", "network": network, "seconds": seconds})
+            }
+            Request::BanRemove { network } => {
+                json!({"v": 1, "ask": "ban-remove", "network": network})
+            }
         }
     }
 
@@ -56,6 +71,12 @@ impl Request {
                 Request::UserPassword { name: text("name")?, password: text("password")? }
             }
             "user-remove" => Request::UserRemove { name: text("name")? },
+            "bans" => Request::Bans,
+            "ban-add" => {
+                let seconds = value.get("seconds")?.as_u64()?;
+                Request::BanAdd { network: text("network")?, seconds }
+            }
+            "ban-remove" => Request::BanRemove { network: text("network")? },
             _ => return None,
         })
     }
@@ -137,7 +158,11 @@ mod tests {
     #[test]
     fn requests_survive_the_wire() {
         let add = Request::UserAdd { name: "alice".into(), password: "p\"w".into() };
-        for request in [Request::Status, Request::Users, Request::Bindings { aor: None }, add] {
+        let ban = Request::BanAdd { network: "192.0.2.0/24".into(), seconds: 60 };
+        let unban = Request::BanRemove { network: "192.0.2.0/24".into() };
+        let plain =
+            [Request::Status, Request::Users, Request::Bans, Request::Bindings { aor: None }];
+        for request in plain.into_iter().chain([add, ban, unban]) {
             assert_eq!(Request::from_json(&request.to_json()), Some(request));
         }
         assert_eq!(Request::from_json(&json!({"ask": "dance"})), None);

@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand, one table of exit codes, one style of saying what went wrong. Results go to
 //! standard output, everything else to standard error.
 
+mod ban;
 mod check;
 mod load;
 mod options;
@@ -98,6 +99,8 @@ enum Command {
     User(user::Args),
     /// Registered devices.
     Regs(regs::Args),
+    /// Who is kept out: list, add, rm.
+    Ban(ban::Args),
     /// Ask a server whether it is there (SIP OPTIONS).
     Options(options::Args),
     /// Generate load and measure what the server does with it.
@@ -125,6 +128,7 @@ pub fn main() -> u8 {
         Some(Command::Status(args)) => status::execute(global, &args),
         Some(Command::User(args)) => user::execute(global, &args),
         Some(Command::Regs(args)) => regs::execute(global, &args),
+        Some(Command::Ban(args)) => ban::execute(global, &args),
         Some(Command::Options(args)) => options::execute(&args),
         Some(Command::Load(args)) => load::execute(&args),
         Some(Command::Help { topic }) => help(&topic),

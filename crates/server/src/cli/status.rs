@@ -112,6 +112,14 @@ fn screen(status: &Value, attention: &[String]) -> String {
         n("kernel_drops")
     );
     let _ = writeln!(page, "streams     {} connections", n("connections"));
+    let _ = writeln!(
+        page,
+        "kept out    {} banned; {} messages of theirs and {} of strangers over their limit dropped, {} calls turned away",
+        n("bans"),
+        counter("dropped_banned"),
+        counter("dropped_unverified"),
+        counter("shed")
+    );
     page
 }
 

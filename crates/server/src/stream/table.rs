@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use sip_core::config::Network;
 use sip_core::flow::{ConnectionId, Flow, ListenerId};
 
 use super::{Connection, Refusal};
@@ -82,6 +83,13 @@ impl Streams {
     /// It ended. Nothing finds it any more.
     pub fn remove(&self, id: ConnectionId) {
         self.table.lock().remove(id);
+    }
+
+    /// Nobody of this network is heard any more.
+    pub fn close_all_of(&self, network: &Network) {
+        let table = self.table.lock();
+        let theirs = table.by_id.values().filter(|c| network.contains(c.remote.ip()));
+        theirs.for_each(|connection| connection.close());
     }
 
     /// A whole message has come: silent ones make room before it.

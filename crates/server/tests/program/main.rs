@@ -2,11 +2,13 @@
 //! the server's own first line, nothing that waits for a clock.
 
 mod account;
+mod ban;
 mod check;
 mod drain;
 mod exit_code;
 mod limit;
 mod panic;
 mod register;
+mod stateless;
 mod stream;
 mod world;
