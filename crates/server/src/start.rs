@@ -186,7 +186,8 @@ fn members(config: &Config, balance: &Balance) -> Result<stateless::Settings, St
         let listener = config
             .listener_for(transport, remote)
             .ok_or_else(|| StartError::Unreachable { gateway: gateway.name.clone(), transport })?;
-        let hop = Flow { transport, listener, connection: ConnectionId::NONE, remote };
+        let flow = Flow { transport, listener, connection: ConnectionId::NONE, remote };
+        let hop = stateless::Hop { flow, is_fixed: gateway.is_fixed };
         members.push(Member::new(&gateway.name, gateway.weight, hop));
     }
     Ok(stateless::Settings { set: HashedSet::new(members), record_route: balance.record_route })

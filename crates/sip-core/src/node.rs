@@ -24,6 +24,7 @@ use crate::rejection::Rejection;
 use crate::route::{self, Verdict, limit, locate, nat, screen};
 use crate::shared::Shared;
 use crate::time::Instant;
+use crate::transaction::large::Streams;
 use crate::transaction::{Happening, Matched, Received, ServerKey, TransactionLayer};
 use crate::turn::Turn;
 use crate::ua::{self, options, refusal, reply};
@@ -67,7 +68,9 @@ pub struct Sizes {
 impl Node {
     /// `index` is this node's number among those that share `shared`; every Via branch carries it.
     pub fn new(index: u16, config: Arc<Config>, shared: Arc<Shared>) -> Self {
-        let transactions = TransactionLayer::new(index, shared.branch_seal.clone(), &config.timers);
+        let mut transactions =
+            TransactionLayer::new(index, shared.branch_seal.clone(), &config.timers);
+        transactions.carry_large_by(Streams { config: config.clone(), shared: shared.clone() });
         let state = State {
             transactions,
             proxy: Proxy::default(),
@@ -82,6 +85,8 @@ impl Node {
     /// Feeds one input; everything that follows from it is in `out` on return.
     pub fn handle(&mut self, now: Instant, input: Input, out: &mut Outbox) {
         if let Input::Config(config) = input {
+            let shared = Arc::clone(&self.shared);
+            self.state.transactions.carry_large_by(Streams { config: config.clone(), shared });
             self.config = config;
             return;
         }
@@ -118,7 +123,9 @@ impl State {
             Input::SendFailed { token } => {
                 let second =
                     |request: &Request, flow: &Flow| locate::second_way(turn.config, request, flow);
-                if !self.transactions.resend(token, second, turn.out) {
+                if !self.transactions.fall_back(turn.now, token, turn.out)
+                    && !self.transactions.resend(token, second, turn.out)
+                {
                     self.transactions.send_failed(turn.now, token, turn.out);
                 }
             }

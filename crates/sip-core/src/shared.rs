@@ -9,6 +9,7 @@ use core::net::{IpAddr, SocketAddr};
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use foldhash::quality::FixedState;
+use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 
 use crate::auth::account::{Account, Accounts, Ha1};
@@ -48,6 +49,7 @@ pub struct Shared {
     pub sources: Sources,
     pub bans: SharedBans,
     pub overload: Overload,
+    pub refusals: Refusals,
 }
 
 impl Shared {
@@ -61,6 +63,7 @@ impl Shared {
             sources: Sources::new(&seal),
             bans: SharedBans::new(&seal),
             overload: Overload::default(),
+            refusals: Refusals::default(),
             branch_seal: seal.derive(Purpose::Branch, &now.0.to_be_bytes()),
             seal,
         }
@@ -418,6 +421,32 @@ impl Overload {
             let worst = self.workers.iter().map(|share| share.load(Ordering::Relaxed)).max();
             self.share.store(worst.unwrap_or(0), Ordering::Relaxed);
         }
+    }
+}
+
+/// Peers that accepted no connection lately: a request that is too large for a datagram goes to them as one at once.
+#[derive(Debug, Default)]
+pub struct Refusals {
+    until: Mutex<HashMap<SocketAddr, Instant>>,
+}
+
+/// How many, and for how long.
+const REFUSALS_MAX: usize = 4_096;
+const REFUSED_FOR: Duration = Duration::from_secs(600);
+
+impl Refusals {
+    pub fn note(&self, now: Instant, remote: SocketAddr) {
+        let mut until = self.until.lock();
+        if until.len() >= REFUSALS_MAX {
+            until.retain(|_, until| *until > now);
+        }
+        if until.len() < REFUSALS_MAX {
+            until.insert(remote, now + REFUSED_FOR);
+        }
+    }
+
+    pub fn is_known(&self, now: Instant, remote: SocketAddr) -> bool {
+        self.until.lock().get(&remote).is_some_and(|until| *until > now)
     }
 }
 

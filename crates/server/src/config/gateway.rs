@@ -20,6 +20,8 @@ pub struct Gateway {
     pub transport: Transport,
     pub remote: SocketAddr,
     pub weight: u32,
+    /// Its URI names the transport.
+    pub is_fixed: bool,
 }
 
 /// What a stateless proxy forwards to.
@@ -148,7 +150,8 @@ fn gateway<'a>(written: &mut Written<'a>, part: &Part<'a>) -> Option<Gateway> {
         })
         .ok()?;
     let weight = u32::try_from(weight.value.min(WEIGHT_MAX)).unwrap_or(0);
-    Some(Gateway { name: name.value, set: set.value, transport, remote, weight })
+    let is_fixed = uri.value.contains(";transport=");
+    Some(Gateway { name: name.value, set: set.value, transport, remote, weight, is_fixed })
 }
 
 /// Transport, address and port of a gateway's URI. A name is none of these: names are not resolved here.

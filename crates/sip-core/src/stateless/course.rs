@@ -6,7 +6,7 @@ use core::net::SocketAddr;
 
 use sip_message::{Request, Uri, Via};
 
-use super::{PORT_DEFAULT, Settings, record_route};
+use super::{Hop, PORT_DEFAULT, Settings, record_route};
 use crate::dispatcher::hash::Member;
 use crate::flow::Flow;
 use crate::proxy::record_route::PARAM;
@@ -28,6 +28,8 @@ pub struct Course {
     /// The next hop is a strict router: its URI.
     pub strict_route: Option<Box<[u8]>>,
     pub is_outside: bool,
+    /// It stays with its transport however large it is.
+    pub is_fixed: bool,
 }
 
 /// The member a request comes from: by its address, and by the port it was sent from or says it listens on. An address
@@ -36,13 +38,13 @@ pub fn member_of<'s>(
     settings: &'s Settings,
     flow: &Flow,
     via: &Via<'_>,
-) -> Option<&'s Member<Flow>> {
+) -> Option<&'s Member<Hop>> {
     let port = via.port.unwrap_or(PORT_DEFAULT);
     let is_it = |remote: SocketAddr| {
         remote.ip() == flow.remote.ip()
             && (remote.port() == flow.remote.port() || remote.port() == port)
     };
-    settings.set.members().iter().find(|member| is_it(member.hop.remote))
+    settings.set.members().iter().find(|member| is_it(member.hop.flow.remote))
 }
 
 pub fn of(
@@ -50,7 +52,7 @@ pub fn of(
     settings: &Settings,
     seal: &Seal,
     flow: &Flow,
-    from: Option<&Member<Flow>>,
+    from: Option<&Member<Hop>>,
     request: &Request,
 ) -> Result<Course, Rejection> {
     let routes = Routes::read(turn, request)?;
@@ -71,7 +73,8 @@ pub fn of(
         .or_else(|| settings.set.pick(call_id, |_| true))
         .ok_or_else(|| Rejection::service_unavailable(RETRY_AFTER_NOBODY))?;
     Ok(Course {
-        flow: member.hop,
+        flow: member.hop.flow,
+        is_fixed: member.hop.is_fixed,
         member: Some(member.key()),
         own_routes: routes.own,
         strict_route: None,
@@ -83,7 +86,7 @@ pub fn of(
 fn outwards(
     turn: &Turn<'_>,
     request: &Request,
-    from: &Member<Flow>,
+    from: &Member<Hop>,
     routes: &Routes<'_>,
 ) -> Result<Course, Rejection> {
     let uri = match &routes.next {
@@ -97,6 +100,7 @@ fn outwards(
         own_routes: routes.own + usize::from(is_strict),
         strict_route: is_strict.then(|| uri.raw.into()),
         is_outside: false,
+        is_fixed: uri.param("transport").is_some(),
     })
 }
 
@@ -106,14 +110,14 @@ fn named<'s>(
     settings: &'s Settings,
     request: &Request,
     routes: &Routes<'_>,
-) -> Option<&'s Member<Flow>> {
+) -> Option<&'s Member<Hop>> {
     request.to().ok()?.tag()?;
     let uri = match routes.next {
         Some(uri) => uri,
         None => request.uri().ok()?,
     };
     let remote = SocketAddr::new(uri.host.ip()?, uri.port.unwrap_or(PORT_DEFAULT));
-    settings.set.members().iter().find(|member| member.hop.remote == remote)
+    settings.set.members().iter().find(|member| member.hop.flow.remote == remote)
 }
 
 /// The Route values of a request, as they concern us.

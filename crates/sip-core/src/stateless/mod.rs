@@ -20,16 +20,16 @@ mod tests;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sip_message::{Malformed, Message, Method, Name, Request, Response, Via, write};
+use sip_message::{Malformed, Message, Method, Name, Request, Response, write};
 
 use crate::config::{Config, Listener};
 use crate::dispatcher::hash::HashedSet;
-use crate::flow::{ConnectionId, Flow, Transport};
+use crate::flow::{Flow, Transport};
 use crate::limits;
-use crate::output::Transmit;
 use crate::rejection::Rejection;
 use crate::route::{authenticate, limit, nat, own, screen, within};
 use crate::seal::Seal;
+use crate::transaction::large;
 use crate::turn::Turn;
 use crate::ua::{options, refusal, reply};
 use branch::Branch;
@@ -42,10 +42,18 @@ const MAX_FORWARDS: u8 = limits::HOPS.max as u8;
 /// RFC 3325 §5: what somebody outside says about identities ends here.
 const IDENTITIES: &[Name] = &[Name::PAssertedIdentity, Name::PPreferredIdentity];
 
+/// One member of the set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hop {
+    pub flow: Flow,
+    /// The operator named the transport: large requests are datagrams too.
+    pub is_fixed: bool,
+}
+
 /// Whom a stateless proxy forwards to.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    pub set: HashedSet<Flow>,
+    pub set: HashedSet<Hop>,
     /// Later requests of a dialog come through here too.
     pub record_route: bool,
 }
@@ -203,7 +211,14 @@ impl Forwarder {
         wire.clear();
         write::forward(request, &patch, wire);
         let bytes = Bytes::copy_from_slice(wire);
-        turn.out.send(course.flow, bytes);
+        // RFC 3261 §18.1.1. Whoever refuses the connection gets the repetition as a datagram.
+        let is_large = !course.is_fixed
+            && bytes.len() > large::DATAGRAM_MAX
+            && !turn.shared.refusals.is_known(turn.now, course.flow.remote);
+        let stream =
+            if is_large { large::by_stream(turn.config, &course.flow, &bytes) } else { None };
+        let (flow, bytes) = stream.unwrap_or((course.flow, bytes));
+        turn.out.send(flow, bytes);
         Ok(())
     }
 
@@ -223,8 +238,7 @@ impl Forwarder {
         self.wire.clear();
         write::response_upstream(&response, &mut self.wire);
         let bytes = Bytes::copy_from_slice(&self.wire);
-        let second = if flow.transport.is_reliable() { way_back(&response, &flow) } else { None };
-        turn.out.transmits.push(Transmit { flow, bytes, token: None, second });
+        turn.out.send(flow, bytes);
     }
 }
 
@@ -240,19 +254,7 @@ fn present(config: &Config, flow: Flow) -> Option<Flow> {
     Some(Flow { listener, ..flow })
 }
 
-/// RFC 3261 §18.2.2: the connection of the request is gone: a new one to the same host, at the port its sender named.
-fn way_back(response: &Response, gone: &Flow) -> Option<Flow> {
-    let via = response.vias().nth(1)?.ok()?;
-    Some(back_to(&via, gone))
-}
-
-pub(crate) fn back_to(via: &Via<'_>, gone: &Flow) -> Flow {
-    let port = via.port.unwrap_or(PORT_DEFAULT);
-    let remote = core::net::SocketAddr::new(gone.remote.ip(), port);
-    Flow { remote, connection: ConnectionId::NONE, ..*gone }
-}
-
-/// RFC 3261 §18.2.2: of a Via that names none.
+/// RFC 3261 §18.2.2, §19.1.2: of a Via or a URI that names none.
 const PORT_DEFAULT: u16 = 5060;
 
 const fn begins_dialog(method: Method<'_>) -> bool {

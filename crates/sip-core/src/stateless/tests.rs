@@ -9,8 +9,8 @@ use super::*;
 use crate::config::tests::config;
 use crate::config::{Config, Network};
 use crate::dispatcher::hash::Member;
-use crate::flow::ListenerId;
-use crate::output::Outbox;
+use crate::flow::{ConnectionId, ListenerId};
+use crate::output::{Outbox, Transmit};
 use crate::shared::Shared;
 use crate::time::Instant;
 
@@ -29,7 +29,6 @@ struct Edge {
 struct Sent {
     flow: Flow,
     text: String,
-    second: Option<Flow>,
 }
 
 fn core(n: usize) -> String {
@@ -38,7 +37,8 @@ fn core(n: usize) -> String {
 
 fn settings(cores: &[usize], record_route: bool) -> Settings {
     let member = |n: &usize| {
-        let hop = Flow::udp(ListenerId(0), core(*n).parse().unwrap());
+        let flow = Flow::udp(ListenerId(0), core(*n).parse().unwrap());
+        let hop = Hop { flow, is_fixed: false };
         Member::new(&format!("core-{n}"), 1, hop)
     };
     Settings { set: HashedSet::new(cores.iter().map(member).collect()), record_route }
@@ -71,7 +71,7 @@ impl Edge {
         let sent = |transmit: Transmit| {
             let text = String::from_utf8(transmit.bytes.to_vec()).unwrap();
             assert!(Message::parse(transmit.bytes.clone()).is_ok(), "unreadable:\n{text}");
-            Sent { flow: transmit.flow, text, second: transmit.second }
+            Sent { flow: transmit.flow, text }
         };
         out.transmits.into_iter().map(sent).collect()
     }
@@ -327,11 +327,8 @@ fn over_a_stream() {
     let answer = response("200 OK", &invite).replace("Content-Length: 0\n", "");
     let back = edge.one(&core(0), &answer);
     assert_eq!(back.flow, Flow { connection: ConnectionId::OPEN, ..flow });
-    let second = back.second.unwrap();
-    assert_eq!(
-        (second.remote.to_string().as_str(), second.connection),
-        (CALLER, ConnectionId::NONE)
-    );
+    let gone = nat::way_back(back.text.as_bytes(), &back.flow).unwrap();
+    assert_eq!((gone.remote.to_string().as_str(), gone.connection), (CALLER, ConnectionId::NONE));
     assert_eq!(line(&back.text, "Content-Length"), Some("0"), "a stream needs it");
     let endless = edge.by(flow, &text.replace("Content-Length: 0\n", "")).remove(0);
     assert!(endless.text.starts_with("SIP/2.0 400 "), "{}", endless.text);
@@ -344,4 +341,20 @@ fn a_stranger_has_a_budget() {
     let sent: usize =
         (0..200).map(|n| edge.from(CALLER, &request("INVITE", &format!("c{n}"), "")).len()).sum();
     assert_eq!(sent, 60);
+}
+
+/// RFC 3261 §18.1.1: what is too large for a datagram goes by a stream, unless that was refused before.
+#[test]
+fn a_large_request() {
+    let mut edge = Edge::new(&[0], false);
+    let text = request("INVITE", "c", &format!("X-Large: {}\n", "x".repeat(1_300)));
+    let sent = edge.one(CALLER, &text);
+    assert_eq!((sent.flow.transport, sent.flow.remote.to_string()), (Transport::Tcp, core(0)));
+    assert!(line(&sent.text, "Via").unwrap().starts_with("SIP/2.0/TCP 192.0.2.1:5060;branch="));
+    edge.shared.refusals.note(Instant::from_secs(1_800_000_000), sent.flow.remote);
+    let again = edge.one(CALLER, &text);
+    assert_eq!(again.flow.transport, Transport::Udp);
+    let branch =
+        |sent: &Sent| line(&sent.text, "Via").unwrap().split_once(";branch=").unwrap().1.to_owned();
+    assert_eq!(branch(&sent), branch(&again));
 }
