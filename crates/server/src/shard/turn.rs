@@ -10,6 +10,7 @@ use bytes::Bytes;
 use sip_core::flow::{Flow, ListenerId};
 use sip_core::input::{Answer, Input};
 use sip_core::output::{Ask, ClientToken, Event, Outbox, Question, Transmit};
+use sip_core::route::nat;
 use sip_core::stateless::Forwarder;
 use sip_core::time::Instant;
 use store::BanWrite;
@@ -137,10 +138,12 @@ impl Turn {
                 }
                 continue;
             }
-            let again_by = second.map(|second| (second, bytes.clone()));
-            let mut queued = shell.streams.send(shell, &flow, bytes, tag);
+            let mut queued = shell.streams.send(shell, &flow, bytes.clone(), tag);
             let refused = queued.is_err();
-            if let Some((second, bytes)) = again_by.filter(|_| refused) {
+            // Only when there is need: a response finds its way back by its own Via.
+            let second =
+                second.or_else(|| if refused { nat::way_back(&bytes, &flow) } else { None });
+            if let Some(second) = second.filter(|_| refused) {
                 queued = shell.streams.send(shell, &second, bytes, tag);
             }
             match queued {

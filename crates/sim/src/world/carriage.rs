@@ -7,6 +7,7 @@ use bytes::Bytes;
 use sip_core::flow::{ConnectionId, Flow, Transport};
 use sip_core::input::Input;
 use sip_core::output::{Ask, ClientToken, Transmit};
+use sip_core::route::nat;
 use sip_core::time::{Duration, Instant};
 use sip_message::frame::{Frame, Framer};
 
@@ -150,6 +151,7 @@ impl World {
             return self.send_datagram(place, source, flow.remote, bytes);
         }
         let way = self.stream_from_server(server, flow);
+        let second = second.or_else(|| nat::way_back(&bytes, &flow));
         match way.or_else(|| second.and_then(|second| self.stream_from_server(server, second))) {
             Some(id) => self.send_segment(place, id, bytes),
             None => {

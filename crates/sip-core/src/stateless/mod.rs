@@ -235,6 +235,10 @@ impl Forwarder {
             let length = response.body().len().to_string();
             response.append(Name::ContentLength, length.as_bytes());
         }
+        // Somebody inside has answered it with more than a refusal: a connection worth keeping.
+        if flow.transport.is_reliable() && (200..300).contains(&response.status()) {
+            turn.shared.sources.verify(turn.now, &flow);
+        }
         self.wire.clear();
         write::response_upstream(&response, &mut self.wire);
         let bytes = Bytes::copy_from_slice(&self.wire);
