@@ -4,6 +4,7 @@
 //! a provisional (§9.1), retransmissions at the RFC's times, nothing remembered 64*T1 after the last message.
 
 mod hop;
+mod stateless;
 mod timing;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -27,6 +28,7 @@ pub fn all(world: &World) -> Vec<String> {
         timing::requests(&view, &mut wrong);
         timing::finals(&view, &mut wrong);
     }
+    stateless::at_once(world, &mut wrong);
     for lost in unanswered(world) {
         wrong.push(format!("no final response was ever sent to {lost}"));
     }
@@ -47,9 +49,9 @@ pub fn all(world: &World) -> Vec<String> {
 /// One call of the trace, sorted for the checks.
 pub(crate) struct View<'a> {
     pub world: &'a World,
-    /// Sent by a server.
+    /// Sent by a server with state.
     pub sent: Vec<&'a Wire>,
-    /// Arrived at a server: once per copy.
+    /// Arrived at such a server: once per copy.
     pub arrived: Vec<(Instant, &'a Wire)>,
     pub end: Instant,
 }
@@ -61,10 +63,10 @@ impl<'a> View<'a> {
         for w in world.trace.wires.iter().filter(|w| !w.message.broken) {
             let empty = || Self { world, sent: Vec::new(), arrived: Vec::new(), end: world.now };
             let view = calls.entry(&w.message.call_id).or_insert_with(empty);
-            if world.is_server(w.from) {
+            if world.keeps_state(w.from) {
                 view.sent.push(w);
             }
-            if w.to.is_some_and(|to| world.is_server(to)) {
+            if w.to.is_some_and(|to| world.keeps_state(to)) {
                 view.arrived.extend(w.arrivals.iter().map(|at| (*at, w)));
             }
         }
@@ -115,7 +117,7 @@ pub fn unanswered(world: &World) -> impl Iterator<Item = String> {
         .collect();
     let mut seen = HashSet::new();
     world.trace.wires.iter().filter_map(move |w| {
-        let server = w.to.filter(|to| world.is_server(*to))?;
+        let server = w.to.filter(|to| world.keeps_state(*to))?;
         let dead = world.servers().iter().any(|s| s.place == server && s.dead);
         let m = &w.message;
         let open = m.is_request() && m.method == "INVITE" && !w.arrivals.is_empty();

@@ -273,6 +273,27 @@ impl World {
         }
     }
 
+    /// One more server, without state, in front of `cores`. Gives its address.
+    pub fn add_balancer(
+        &mut self,
+        name: &str,
+        cores: &[SocketAddr],
+        record_route: bool,
+    ) -> SocketAddr {
+        let address = self.add_server(name, &format!("{name}.net"));
+        if let Some(server) = self.servers.last_mut() {
+            server.balance(cores, record_route);
+        }
+        address
+    }
+
+    /// The process ends and begins anew, with the same configuration and key.
+    pub fn restart_balancer(&mut self, server: usize) {
+        if let Some(s) = self.servers.get_mut(server) {
+            s.restart_balancer();
+        }
+    }
+
     pub fn rename_server(&mut self, server: usize, name: &str) {
         let place = self.servers.get(server).map(|s| s.place.0);
         if let Some(place) = place.and_then(|p| self.places.get_mut(p)) {
@@ -297,6 +318,11 @@ impl World {
 
     pub fn name(&self, place: PlaceId) -> &str {
         self.places.get(place.0).map_or("?", |p| &p.name)
+    }
+
+    /// A server that remembers: the rest of RFC 3261 §17 is its business.
+    pub fn keeps_state(&self, place: PlaceId) -> bool {
+        self.servers.iter().any(|s| s.place == place && !s.is_stateless())
     }
 
     pub fn is_server(&self, place: PlaceId) -> bool {

@@ -182,7 +182,7 @@ impl Forwarder {
         pieces.clear();
         push_via(outbound, &branch, pieces);
         let via = pieces.len();
-        let begins = settings.record_route && begins_dialog(request.method());
+        let begins = settings.record_route && begins_dialog(request);
         let mut second = via;
         if begins && let Some(member) = course.member {
             let call_id = request.call_id().map_err(screen::syntax)?;
@@ -261,8 +261,10 @@ fn present(config: &Config, flow: Flow) -> Option<Flow> {
 /// RFC 3261 §18.2.2, §19.1.2: of a Via or a URI that names none.
 const PORT_DEFAULT: u16 = 5060;
 
-const fn begins_dialog(method: Method<'_>) -> bool {
-    matches!(method, Method::Invite | Method::Subscribe | Method::Refer)
+/// A later one has its route set already (RFC 3261 §12.2).
+fn begins_dialog(request: &Request) -> bool {
+    matches!(request.method(), Method::Invite | Method::Subscribe | Method::Refer)
+        && request.to().is_ok_and(|to| to.tag().is_none())
 }
 
 /// RFC 3261 §16.6 step 3. `is_ours_to_answer` has read it before.
