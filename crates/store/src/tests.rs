@@ -264,7 +264,7 @@ fn a_full_queue_refuses_and_a_failed_commit_says_so() {
 }
 
 #[test]
-fn bans_outlive_the_process() {
+fn bans_outlive_their_server() {
     use sip_core::ban::{Reason, Row};
     let scratch = Scratch::new();
     let row = |network: &str, seconds, reason| Row {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use sip_core::flow::{Flow, ListenerId};
 use sip_core::input::{Answer, Input};
 use sip_core::output::{Ask, ClientToken, Event, Outbox, Question, Transmit};
-use sip_core::route::nat;
+use sip_core::route::{early, nat};
 use sip_core::stateless::Forwarder;
 use sip_core::time::Instant;
 use store::BanWrite;
@@ -48,6 +48,7 @@ pub struct Turn {
     /// In place of nodes.
     forwarder: Option<Forwarder>,
     failures: Vec<Failure<Tag>>,
+    scratch: Vec<u8>,
     received: u64,
     sent: u64,
 }
@@ -73,6 +74,7 @@ impl Turn {
             touched: Vec::new(),
             again: VecDeque::new(),
             failures: Vec::new(),
+            scratch: Vec::new(),
             received: 0,
             sent: 0,
         }
@@ -81,6 +83,9 @@ impl Turn {
     /// A whole message, to the node that owns its call.
     pub fn message(&mut self, now: Instant, flow: Flow, raw: &[u8]) {
         self.received += 1;
+        if self.shell.shared.overload.share() > 0 && self.refuse_early(now, flow, raw) {
+            return self.carry_out(now, 0);
+        }
         if self.forwarder.is_some() {
             self.forward(now, flow, raw);
             return self.carry_out(now, 0);
@@ -93,6 +98,14 @@ impl Turn {
             self.outbox.send(flow, answer);
         }
         self.carry_out(now, node);
+    }
+
+    /// There is too much to do: what can be turned away is, before anybody waits for a node.
+    fn refuse_early(&mut self, now: Instant, flow: Flow, raw: &[u8]) -> bool {
+        let Self { shell, outbox, scratch, .. } = self;
+        let (config, shared) = (&shell.config, &shell.shared);
+        let mut turn = sip_core::turn::Turn { now, config, shared, draining: false, out: outbox };
+        early::refuse(&mut turn, &flow, raw, scratch)
     }
 
     /// A whole message of a stateless proxy: no node, no lock.

@@ -24,7 +24,6 @@ pub fn asked(message: &Bytes, remote: SocketAddr) -> Option<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
 
     #[test]
     fn only_for_where_it_comes_from() {

@@ -28,6 +28,10 @@ const RETRY_AFTER: core::ops::Range<u64> = 5..31;
 
 /// Whether anything from here is heard: requests, and responses too.
 pub fn hears(turn: &mut Turn<'_>, flow: &Flow) -> bool {
+    !kept_out(turn, flow)
+}
+
+pub(super) fn kept_out(turn: &mut Turn<'_>, flow: &Flow) -> bool {
     let heard = match turn.shared.bans.find(turn.now, flow.remote.ip()) {
         None => true,
         Some(Reason::Operator) => false,
@@ -37,7 +41,7 @@ pub fn hears(turn: &mut Turn<'_>, flow: &Flow) -> bool {
     if !heard {
         turn.out.events.push(Event::LimitHit { limit: BANNED, flow: Some(*flow) });
     }
-    heard
+    !heard
 }
 
 /// Whether one more request from here is heard.
@@ -71,35 +75,40 @@ pub fn has_time(turn: &mut Turn<'_>, flow: &Flow, request: &Request) -> Result<(
     if share == 0 || is_spared(turn, flow, request) {
         return Ok(());
     }
-    // The same call gets the same answer however often it is repeated, for half a minute.
     let call_id = request.call_id().unwrap_or_default();
+    let Some(seconds) = turned_away(turn, share, call_id) else { return Ok(()) };
+    turn.out.events.push(Event::LimitHit { limit: OVERLOAD, flow: Some(*flow) });
+    Err(Rejection::overloaded(seconds))
+}
+
+/// Whether a call is of the share that is turned away, and the seconds until it may be made again.
+pub(super) fn turned_away(turn: &Turn<'_>, share: u32, call_id: &[u8]) -> Option<u32> {
+    // The same call gets the same answer however often it is repeated, for half a minute.
     let minute = (turn.now.as_secs() / 32).to_be_bytes();
     let dice = turn.shared.seal.mac(Purpose::Table, &[b"overload", call_id, &minute]);
-    // The low 16 bits are below `ALL`.
     if u64::from(share) <= dice % u64::from(overload::ALL) {
-        return Ok(());
+        return None;
     }
-    turn.out.events.push(Event::LimitHit { limit: OVERLOAD, flow: Some(*flow) });
-    let spread = RETRY_AFTER.end - RETRY_AFTER.start;
-    let seconds = RETRY_AFTER.start + (dice >> 32) % spread;
-    Err(Rejection::overloaded(u32::try_from(seconds).unwrap_or(30)))
+    let seconds = RETRY_AFTER.start + (dice >> 32) % (RETRY_AFTER.end - RETRY_AFTER.start);
+    u32::try_from(seconds).ok()
+}
+
+/// Of a trusted network, or proven to have an account or a call here.
+pub(super) fn is_known(turn: &Turn<'_>, flow: &Flow) -> bool {
+    turn.config.limits.trusts(flow.remote.ip()) || turn.shared.sources.has_proven(turn.now, flow)
 }
 
 fn is_spared(turn: &Turn<'_>, flow: &Flow, request: &Request) -> bool {
     if request.to().is_ok_and(|to| to.tag().is_some()) {
         return true;
     }
-    let is_known = || {
-        turn.config.limits.trusts(flow.remote.ip())
-            || turn.shared.sources.has_proven(turn.now, flow)
-    };
     match request.method() {
         Method::Ack | Method::Cancel => true,
-        Method::Register => is_known(),
+        Method::Register => is_known(turn, flow),
         // RFC 3261 §20.26. Anybody can write it, so only of those who are known it means something.
         _ => {
             request.header(Name::Priority).is_some_and(|p| p.eq_ignore_ascii_case(b"emergency"))
-                && is_known()
+                && is_known(turn, flow)
         }
     }
 }

@@ -7,6 +7,7 @@
 
 pub mod authenticate;
 pub mod classify;
+pub mod early;
 pub mod limit;
 pub mod locate;
 pub mod nat;

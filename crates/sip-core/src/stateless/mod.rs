@@ -143,10 +143,8 @@ impl Forwarder {
         let to = request.to().map_err(screen::syntax)?;
         match request.method() {
             // RFC 3261 §8.2.7: nobody else waits for it.
-            Method::Ack => {
-                if to.tag().is_some_and(|tag| tag == reply::tag(turn, request)) || hops == Some(0) {
-                    return Ok(true);
-                }
+            Method::Ack if hops == Some(0) || to.tag() == Some(&reply::tag(turn, request)) => {
+                return Ok(true);
             }
             Method::Options => {
                 let uri = request.uri().map_err(screen::syntax)?;

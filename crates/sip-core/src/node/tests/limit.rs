@@ -1,6 +1,6 @@
 //! Who is heard, who is kept out, and who is turned away when there is too much to do (RFC 3261 §21.5.4, §20.33).
 
-use sip_message::Name;
+use sip_message::{Message, Name};
 
 use super::identity::{credentials, guarded, with};
 use super::world::*;
@@ -177,4 +177,57 @@ fn a_share_of_them() {
         refused += u32::from(first == Some(503));
     }
     assert!((150..250).contains(&refused), "{refused} of 400");
+}
+
+/// Refusing before reading: the same choice as after it, an answer that matches its request, and its ACK is known again.
+#[test]
+fn refused_before_it_is_read() {
+    use crate::output::Outbox;
+    use crate::route::early;
+    use crate::turn::Turn;
+
+    let world = World::new(config());
+    let refuse = |peer: &str, text: &str| {
+        let mut out = Outbox::default();
+        let (config, shared) = (&world.config, &*world.shared);
+        let mut turn = Turn { now: world.now, config, shared, draining: false, out: &mut out };
+        let done = early::refuse(&mut turn, &udp(peer), &wire(text), &mut Vec::new());
+        let sent = out.transmits.pop().map(|transmit| {
+            assert!(Message::parse(transmit.bytes.clone()).is_ok());
+            Sent { flow: transmit.flow, text: String::from_utf8(transmit.bytes.to_vec()).unwrap() }
+        });
+        (done, sent)
+    };
+    let text = invite("n1").replace(ALICE, MALLORY).replace("z9hG4bKn1", "z9hG4bKn1;rport");
+    let text = text.replace("Max-", "v: SIP/2.0/UDP below.example;branch=z9hG4bKy\nMax-");
+    assert!(matches!(refuse(MALLORY, &text), (false, None)), "there is time");
+    world.shared.overload.publish(0, ALL);
+    let (done, sent) = refuse("203.0.113.66:4000", &text);
+    let sent = sent.filter(|_| done).unwrap();
+    assert_eq!((sent.status(), sent.to().as_str()), (503, "203.0.113.66:4000"));
+    let response = sent.response();
+    assert!(response.check().is_ok(), "{}", sent.text);
+    let via = response.via().unwrap();
+    assert_eq!((via.branch, via.rport), (Some(&b"z9hG4bKn1"[..]), Some(Some(4000))));
+    assert_eq!(via.received, Some(&b"203.0.113.66"[..]));
+    assert_eq!(response.vias().count(), 2);
+    assert!((5..=30).contains(&sent.header(Name::RetryAfter).parse::<u32>().unwrap()));
+    let to = sent.header(Name::To);
+    let ack =
+        text.replace("INVITE", "ACK").replace("To: <sip:bob@example.com>", &format!("To: {to}"));
+    assert!(matches!(refuse("203.0.113.66:4000", &ack), (true, None)), "absorbed");
+    for other in [
+        ack.replace(&to, &format!("{to}1")),
+        text.replace("To: <sip:bob@example.com>", "To: <sip:bob@example.com>;tag=b"),
+        text.replace("Max-", "Priority: emergency\nMax-"),
+        text.replace("INVITE", "CANCEL"),
+        text.replace("INVITE", "BYE"),
+        "SIP/2.0 200 OK\nVia: SIP/2.0/UDP x\n\n".to_owned(),
+    ] {
+        assert!(matches!(refuse(MALLORY, &other), (false, None)), "{other}");
+    }
+    assert!(matches!(refuse(ALICE, &text.replace("INVITE", "REGISTER")), (false, None)), "trusted");
+    assert!(refuse(MALLORY, &text.replace("INVITE", "REGISTER")).0, "a stranger");
+    let silent = (0..200).filter(|_| refuse(MALLORY, &text).1.is_none()).count();
+    assert!(silent > 100, "a stranger over his budget hears nothing");
 }
