@@ -3,13 +3,18 @@
 mod advisory;
 mod clock;
 mod crash;
+mod drain;
 mod exposure;
+mod flood;
 mod identity;
 mod loss;
+mod mtu;
 mod network;
+mod overload;
 mod pressure;
 mod relay;
 mod replay;
+mod slow;
 
 use anyhow::Result;
 
@@ -35,6 +40,11 @@ pub fn cases() -> Vec<Case> {
             crash::restart_gap,
         )
         .alone(),
+        ours(
+            "drain",
+            "R-4: SIGTERM with 100 calls: none is cut, new ones are refused",
+            drain::drain,
+        ),
         ours("panic_task", "R-6: a panic costs the message that caused it", crash::panic_task),
         ours(
             "clock_jump",
@@ -44,6 +54,33 @@ pub fn cases() -> Vec<Case> {
         .limit(90),
         ours("fd_exhaust", "R-14: 1,000 connections on 256 descriptors", pressure::fd_exhaust),
         ours("loss20", "N-1: 500 calls over 20 % loss", loss::loss20).limit(150),
+        ours("slow_downstream", "N-6: callees that are slow or deaf disturb nobody", slow::slow)
+            .limit(90)
+            .alone(),
+        ours("mtu", "N-8: large requests where fragments are lost", mtu::mtu),
+        ours("overload_2x", "O-1: twice as many calls as it can do", overload::twice)
+            .limit(90)
+            .alone(),
+        ours("overload_5x", "O-1: five times as many", overload::five_times).limit(90).alone(),
+        ours(
+            "flood_one_source",
+            "O-2: as many requests as one address can send, and calls of others",
+            flood::one_source,
+        )
+        .limit(90)
+        .alone(),
+        ours(
+            "flood_spoofed",
+            "O-3: 20,000 requests a second from 60,000 forged addresses, and calls of others",
+            flood::spoofed,
+        )
+        .limit(90)
+        .alone(),
+        ours(
+            "spoof_lockout",
+            "O-4: wrong answers with the address of somebody who did not send them",
+            flood::spoof_lockout,
+        ),
         ours("v4v6", "N-9: calls within and between IPv4 and IPv6", network::v4v6),
         ours("advisories", "S-1: published attack inputs over UDP and TCP", advisory::advisories)
             .limit(120),

@@ -29,6 +29,7 @@ fn configuration(settings: &Settings) -> String {
     let mut text = String::new();
     let _ = writeln!(text, "[sip]\nlisten = [{}]\ndomains = [\"{DOMAIN}\"]", listen.join(", "));
     let _ = writeln!(text, "allow_inbound = {}", settings.inbound);
+    text.push_str(&settings.sip);
     let _ = writeln!(
         text,
         "[registrar]\nexpires = {{ min = \"{}s\", max = \"1h\", default = \"1h\" }}",
@@ -41,6 +42,7 @@ fn configuration(settings: &Settings) -> String {
         algorithms.join(", ")
     );
     let _ = writeln!(text, "[store]\nurl = \"file:./ringway-data\"");
+    text.push_str(&settings.sections);
     text
 }
 

@@ -6,7 +6,7 @@
 
 use core::hash::BuildHasher as _;
 use core::net::{IpAddr, SocketAddr};
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use foldhash::quality::FixedState;
 use hashbrown::HashMap;
@@ -270,6 +270,8 @@ pub struct Sources {
     seal: Seal,
     verified: VerifiedFlows,
     stripes: Box<[Mutex<Buckets>]>,
+    /// When somebody was last over his budget.
+    over_at: AtomicU64,
 }
 
 impl Sources {
@@ -279,7 +281,27 @@ impl Sources {
             seal: seal.clone(),
             verified: VerifiedFlows::new(seal.clone(), FLOWS_MAX / 4),
             stripes: (0..STRIPES).map(one).collect(),
+            over_at: AtomicU64::new(0),
         }
+    }
+
+    /// Whether anybody was over his budget in the last second.
+    pub fn are_flooding(&self, now: Instant) -> bool {
+        now.since(Instant(self.over_at.load(Ordering::Relaxed))) < Duration::from_secs(1)
+    }
+
+    /// Whether one more request from this flow would be too much; takes nothing.
+    pub fn is_over(&self, now: Instant, flow: &Flow, limits: &Limits) -> bool {
+        let ip = flow.remote.ip();
+        if limits.trusts(ip) || self.verified.is_verified(now, flow) {
+            return false;
+        }
+        let source = source_hash(&self.seal, ip);
+        let is_over = stripe(&self.stripes, source).lock().is_over(now, source, limits.per_source);
+        if is_over {
+            self.over_at.store(now.0, Ordering::Relaxed);
+        }
+        is_over
     }
 
     /// May a request from this flow in?
@@ -292,6 +314,7 @@ impl Sources {
         if stripe(&self.stripes, source).lock().take(now, source, limits.per_source) {
             Admission::Within
         } else {
+            self.over_at.store(now.0, Ordering::Relaxed);
             Admission::Over
         }
     }

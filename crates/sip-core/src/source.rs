@@ -85,6 +85,14 @@ impl Buckets {
         true
     }
 
+    /// Whether `take` would say no.
+    pub fn is_over(&self, now: Instant, source: u64, rate: SourceRate) -> bool {
+        let start = (source as usize & (self.sets - 1)) * WAYS;
+        let set = self.places.get(start..start + WAYS).unwrap_or_default();
+        let most = u64::from(rate.burst.saturating_sub(1)) * interval(rate);
+        set.iter().any(|b| b.tag == source && b.full_at > now.0 && b.full_at - now.0 > most)
+    }
+
     /// Takes more, whether there are any or not: what was asked was not worth an answer.
     pub fn charge(&mut self, now: Instant, source: u64, rate: SourceRate, tokens: u32) {
         let longest = u64::from(rate.burst) * interval(rate) + DEBT_MAX;
@@ -240,6 +248,7 @@ mod tests {
             buckets.charge(START, 7, RATE, 20);
         }
         assert_eq!(taken(&mut buckets, START + Duration::from_secs(59), 7, 100), 0);
+        assert!(buckets.is_over(START, 7, RATE) && !buckets.is_over(START, 8, RATE));
         assert_eq!(taken(&mut buckets, START + Duration::from_secs(64), 7, 100), BURST);
     }
 

@@ -83,7 +83,7 @@ impl Turn {
     /// A whole message, to the node that owns its call.
     pub fn message(&mut self, now: Instant, flow: Flow, raw: &[u8]) {
         self.received += 1;
-        if self.shell.shared.overload.share() > 0 && self.refuse_early(now, flow, raw) {
+        if self.refuse_early(now, flow, raw) {
             return self.carry_out(now, 0);
         }
         if self.forwarder.is_some() {
@@ -100,10 +100,16 @@ impl Turn {
         self.carry_out(now, node);
     }
 
-    /// There is too much to do: what can be turned away is, before anybody waits for a node.
+    /// There is too much to do, or a flood: what can be turned away is, before anybody waits for a node.
     fn refuse_early(&mut self, now: Instant, flow: Flow, raw: &[u8]) -> bool {
         let Self { shell, outbox, scratch, .. } = self;
         let (config, shared) = (&shell.config, &shell.shared);
+        let is_quiet = shared.overload.share() == 0 && !shared.sources.are_flooding(now);
+        // What a member of the set sends was let in by us before.
+        if is_quiet || shell.stateless.as_ref().is_some_and(|set| set.has_member(flow.remote.ip()))
+        {
+            return false;
+        }
         let mut turn = sip_core::turn::Turn { now, config, shared, draining: false, out: outbox };
         early::refuse(&mut turn, &flow, raw, scratch)
     }

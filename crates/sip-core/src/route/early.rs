@@ -1,5 +1,5 @@
 //! Refusing before reading: when more new work arrives than can be done, what is turned away must cost next to nothing, or
-//! turning it away is all that gets done. A request of the plain kind is answered 503 (RFC 3261 §21.5.4) from six of its
+//! turning it away is all that gets done. What a flood sends is not even looked at. A request of the plain kind is answered 503 (RFC 3261 §21.5.4) from six of its
 //! lines; whatever is not plain, or belongs to something begun, or comes from somebody known, is read as usual. The choice
 //! is that of the room "limit"; only the reading is shorter.
 
@@ -14,6 +14,9 @@ use crate::turn::Turn;
 
 /// Whether the message has been dealt with. `scratch` is where the answer is put together.
 pub fn refuse(turn: &mut Turn<'_>, flow: &Flow, message: &[u8], scratch: &mut Vec<u8>) -> bool {
+    if limit::floods(turn, flow, message) {
+        return true;
+    }
     let share = turn.shared.overload.share();
     if share == 0 || message.starts_with(b"SIP/2.0") {
         return false;
@@ -27,7 +30,7 @@ pub fn refuse(turn: &mut Turn<'_>, flow: &Flow, message: &[u8], scratch: &mut Ve
     if !may_be_refused(turn, flow, &brief) {
         return false;
     }
-    let Some(seconds) = limit::turned_away(turn, share, brief.call_id) else { return false };
+    let Some(seconds) = limit::turned_away(turn, flow, share, brief.call_id) else { return false };
     if limit::kept_out(turn, flow) {
         return true;
     }

@@ -68,6 +68,21 @@ pub fn refused(turn: &mut Turn<'_>, flow: &Flow, why: &Rejection) {
     }
 }
 
+/// Whether this datagram can be thrown away unread: its source is far over its budget, and it begins something new. Asked
+/// only while strangers are asking too much.
+pub fn floods(turn: &mut Turn<'_>, flow: &Flow, message: &[u8]) -> bool {
+    const OTHERS: [&[u8]; 4] = [b"SIP/2.0", b"ACK ", b"CANCEL ", b"BYE "];
+    let sources = &turn.shared.sources;
+    if !sources.are_flooding(turn.now)
+        || OTHERS.iter().any(|start| message.starts_with(start))
+        || !sources.is_over(turn.now, flow, &turn.config.limits)
+    {
+        return false;
+    }
+    turn.out.events.push(Event::LimitHit { limit: UNVERIFIED, flow: Some(*flow) });
+    true
+}
+
 /// Whether there is time for this request. What belongs to something begun is let through, and so are phones that
 /// register again: a call that is turned away can be made again, one that is cut off cannot.
 pub fn has_time(turn: &mut Turn<'_>, flow: &Flow, request: &Request) -> Result<(), Rejection> {
@@ -76,13 +91,20 @@ pub fn has_time(turn: &mut Turn<'_>, flow: &Flow, request: &Request) -> Result<(
         return Ok(());
     }
     let call_id = request.call_id().unwrap_or_default();
-    let Some(seconds) = turned_away(turn, share, call_id) else { return Ok(()) };
+    let Some(seconds) = turned_away(turn, flow, share, call_id) else { return Ok(()) };
     turn.out.events.push(Event::LimitHit { limit: OVERLOAD, flow: Some(*flow) });
     Err(Rejection::overloaded(seconds))
 }
 
 /// Whether a call is of the share that is turned away, and the seconds until it may be made again.
-pub(super) fn turned_away(turn: &Turn<'_>, share: u32, call_id: &[u8]) -> Option<u32> {
+pub(super) fn turned_away(turn: &Turn<'_>, flow: &Flow, share: u32, call_id: &[u8]) -> Option<u32> {
+    // Strangers first: not before all of theirs is any call of somebody known turned away.
+    let doubled = share.saturating_mul(2);
+    let share = if is_known(turn, flow) {
+        doubled.saturating_sub(overload::ALL)
+    } else {
+        doubled.min(overload::ALL)
+    };
     // The same call gets the same answer however often it is repeated, for half a minute.
     let minute = (turn.now.as_secs() / 32).to_be_bytes();
     let dice = turn.shared.seal.mac(Purpose::Table, &[b"overload", call_id, &minute]);

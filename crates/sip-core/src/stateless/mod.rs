@@ -58,6 +58,12 @@ pub struct Settings {
     pub record_route: bool,
 }
 
+impl Settings {
+    pub fn has_member(&self, ip: core::net::IpAddr) -> bool {
+        self.set.members().iter().any(|member| member.hop.flow.remote.ip() == ip)
+    }
+}
+
 /// One thread's stateless proxy. What it keeps is memory for the next message to use again.
 #[derive(Debug)]
 pub struct Forwarder {

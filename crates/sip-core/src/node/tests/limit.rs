@@ -118,6 +118,34 @@ fn status(sent: &[Sent]) -> Option<u16> {
     sent.iter().find(|sent| sent.text.starts_with("SIP/2.0 ")).map(Sent::status)
 }
 
+/// O-2: what a flood sends is thrown away unread; what it must not touch passes.
+#[test]
+fn a_flood_is_not_read() {
+    use crate::output::Outbox;
+    use crate::route::early;
+    use crate::turn::Turn;
+
+    let mut world = World::new(config());
+    let text = request("INVITE", "sip:x@y.example", "sip:x@y.z", "sip:x@y.example", MALLORY, "f");
+    for n in 0..20 {
+        world.from(MALLORY, &text.replace("4bKf", &format!("4bKf{n}")));
+    }
+    let unread = |world: &World, peer: &str, text: &str| {
+        let (config, shared, mut out) = (&world.config, &*world.shared, Outbox::default());
+        let mut turn = Turn { now: world.now, config, shared, draining: false, out: &mut out };
+        early::refuse(&mut turn, &udp(peer), &wire(text), &mut Vec::new())
+            && out.transmits.is_empty()
+    };
+    assert!(unread(&world, MALLORY, &text));
+    assert!(unread(&world, "203.0.113.66:99", "INVITE what is not even SIP\n"));
+    assert!(!unread(&world, "203.0.113.67:5060", &text), "his neighbour");
+    assert!(!unread(&world, ALICE, &text), "the trusted");
+    assert!(!unread(&world, MALLORY, &text.replace("INVITE", "CANCEL")));
+    assert!(!unread(&world, MALLORY, "SIP/2.0 200 OK\n"));
+    world.now = world.now + Duration::from_secs(60);
+    assert!(!unread(&world, MALLORY, &text), "it has ended");
+}
+
 #[test]
 fn too_much_to_do_turns_new_calls_away_and_nothing_else() {
     let mut call = Call::established();
@@ -163,12 +191,13 @@ fn too_much_to_do_turns_new_calls_away_and_nothing_else() {
     );
 }
 
-/// Half of the new calls, and each call the same way however often it is repeated.
+/// Half of the new calls of those who are known, when all strangers are turned away already; and each call the same way
+/// however often it is repeated.
 #[test]
 fn a_share_of_them() {
     let mut world = World::open();
     world.register("bob", "sip:bob@192.0.2.20:5060", BOB);
-    world.shared.overload.publish(0, ALL / 2);
+    world.shared.overload.publish(0, ALL / 4 * 3);
     let mut refused = 0;
     for n in 0..400 {
         let text = invite(&format!("n{n}")).replace("call-1", &format!("new-{n}"));
@@ -177,6 +206,12 @@ fn a_share_of_them() {
         refused += u32::from(first == Some(503));
     }
     assert!((150..250).contains(&refused), "{refused} of 400");
+    world.reconfigure(|config| config.allow_inbound = true);
+    let stranger = invite("s1").replace("call-1", "s").replace("alice@example.com", "x@y.example");
+    assert_eq!(status(&world.from(MALLORY, &stranger.replace(ALICE, MALLORY))), Some(503));
+    world.shared.overload.publish(0, ALL / 2);
+    let known = invite("k1").replace("call-1", "k");
+    assert_eq!(status(&world.from(ALICE, &known)), Some(100), "strangers first");
 }
 
 /// Refusing before reading: the same choice as after it, an answer that matches its request, and its ACK is known again.
