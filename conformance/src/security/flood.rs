@@ -67,7 +67,7 @@ impl Drop for Flood {
 
 /// A request as a scanner sends it: every one a new call.
 fn scan(n: u64, from: SocketAddr) -> String {
-    let method = if n % 2 == 0 { "INVITE" } else { "OPTIONS" };
+    let method = if n.is_multiple_of(2) { "INVITE" } else { "OPTIONS" };
     format!(
         "{method} sip:{n}@{DOMAIN} SIP/2.0\r\nVia: SIP/2.0/UDP {from};branch=z9hG4bKf{n};rport\r\nMax-Forwards: 70\r\n\
          From: <sip:100@{DOMAIN}>;tag={n}\r\nTo: <sip:{n}@{DOMAIN}>\r\nCall-ID: flood-{n}@{from}\r\nCSeq: 1 {method}\r\n\

@@ -24,8 +24,22 @@ use crate::world::World;
 type Run = fn(&mut World) -> Result<String>;
 
 pub fn cases() -> Vec<Case> {
-    let case = |name, about, run: Run| Case::new(name, Group::Security, about, run);
-    let ours = |name, about, run: Run| case(name, about, run).ringway_only();
+    let mut all = crashes();
+    all.extend(networks());
+    all.extend(attacks());
+    all
+}
+
+const fn case(name: &'static str, about: &'static str, run: Run) -> Case {
+    Case::new(name, Group::Security, about, run)
+}
+
+const fn ours(name: &'static str, about: &'static str, run: Run) -> Case {
+    case(name, about, run).ringway_only()
+}
+
+/// Crashes, restarts, clocks, and too little of everything.
+fn crashes() -> Vec<Case> {
     vec![
         ours(
             "kill9_register",
@@ -53,6 +67,12 @@ pub fn cases() -> Vec<Case> {
         )
         .limit(90),
         ours("fd_exhaust", "R-14: 1,000 connections on 256 descriptors", pressure::fd_exhaust),
+    ]
+}
+
+/// Bad networks, slow peers, floods.
+fn networks() -> Vec<Case> {
+    vec![
         ours("loss20", "N-1: 500 calls over 20 % loss", loss::loss20).limit(150),
         ours("slow_downstream", "N-6: callees that are slow or deaf disturb nobody", slow::slow)
             .limit(90)
@@ -82,6 +102,12 @@ pub fn cases() -> Vec<Case> {
             flood::spoof_lockout,
         ),
         ours("v4v6", "N-9: calls within and between IPv4 and IPv6", network::v4v6),
+    ]
+}
+
+/// Attacks on what the server believes.
+fn attacks() -> Vec<Case> {
+    vec![
         ours("advisories", "S-1: published attack inputs over UDP and TCP", advisory::advisories)
             .limit(120),
         ours(

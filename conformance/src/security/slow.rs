@@ -6,6 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -51,6 +52,32 @@ fn talk_to(agent: &Agent, user: &str, count: u32) -> Result<()> {
     Ok(())
 }
 
+/// Each round adds 32 KB for the one that does not read and for the one that hardly does. How many rounds there were.
+fn keep_talking(agent: Agent, stop: &Arc<AtomicBool>) -> JoinHandle<Result<u32>> {
+    let stopped = Arc::clone(stop);
+    std::thread::spawn(move || {
+        let mut rounds = 0;
+        while !stopped.load(Ordering::Relaxed) {
+            talk_to(&agent, "deaf", 4)?;
+            talk_to(&agent, "narrow", 4)?;
+            rounds += 1;
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Ok(rounds)
+    })
+}
+
+/// 1,250 bytes a second.
+fn sip_from(mut reader: TcpStream, stop: &Arc<AtomicBool>) -> JoinHandle<()> {
+    let stopped = Arc::clone(stop);
+    std::thread::spawn(move || {
+        let mut few = [0; 125];
+        while !stopped.load(Ordering::Relaxed) && reader.read(&mut few).is_ok_and(|n| n > 0) {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    })
+}
+
 pub fn slow(world: &mut World) -> Result<String> {
     let mut server = world.start(&Settings::local(&[]).open())?;
     let agent = Agent::new(LOCAL, server.address)?;
@@ -69,27 +96,9 @@ pub fn slow(world: &mut World) -> Result<String> {
     let rang = Instant::now();
 
     let stop = Arc::new(AtomicBool::new(false));
-    let stopped = Arc::clone(&stop);
-    // Each round adds 32 KB for the one that does not read and for the one that hardly does.
-    let talker = std::thread::spawn(move || -> Result<u32> {
-        let mut rounds = 0;
-        while !stopped.load(Ordering::Relaxed) {
-            talk_to(&agent, "deaf", 4)?;
-            talk_to(&agent, "narrow", 4)?;
-            rounds += 1;
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        Ok(rounds)
-    });
+    let talker = keep_talking(agent, &stop);
     let (held, _) = deaf.accept()?;
-    let (mut reader, _) = narrow.accept()?;
-    let ended = Arc::clone(&stop);
-    let sipping = std::thread::spawn(move || {
-        let mut few = [0; 125];
-        while !ended.load(Ordering::Relaxed) && reader.read(&mut few).is_ok_and(|n| n > 0) {
-            std::thread::sleep(Duration::from_millis(100));
-        }
-    });
+    let sipping = sip_from(narrow.accept()?.0, &stop);
     let beside = calls(world, &server, "beside", 10)?;
     let grown = server.memory().saturating_sub(before) / 1024;
     while rang.elapsed() < LATE {

@@ -20,7 +20,7 @@ cargo xtask bench kamailio [--quick] [--rounds N] [--seconds N] [--only ROWS] [-
   --quick       seconds instead of minutes: does it run, do the counts add up? (for CI)
   --rounds N    how often each figure is taken; the table has medians [3]
   --seconds N   length of one measurement [5]
-  --only ROWS   some of: call register digest challenge options [all]
+  --only ROWS   some of: call register digest challenge options stateless [all]
   --write       put the table into docs/performance.md";
 
 /// What is measured.
@@ -33,10 +33,13 @@ pub enum Row {
     /// REGISTER challenged every time: two requests each.
     Challenge,
     Options,
+    /// OPTIONS forwarded without state to somebody who answers, and the answer back: two messages.
+    Stateless,
 }
 
 impl Row {
-    const ALL: [Row; 5] = [Row::Call, Row::Register, Row::Digest, Row::Challenge, Row::Options];
+    const ALL: [Row; 6] =
+        [Row::Call, Row::Register, Row::Digest, Row::Challenge, Row::Options, Row::Stateless];
 
     const fn token(self) -> &'static str {
         match self {
@@ -45,6 +48,7 @@ impl Row {
             Row::Digest => "digest",
             Row::Challenge => "challenge",
             Row::Options => "options",
+            Row::Stateless => "stateless",
         }
     }
 
@@ -55,6 +59,7 @@ impl Row {
             Row::Digest => "(c) REGISTER, digest",
             Row::Challenge => "(c) REGISTER, challenged each time",
             Row::Options => "(d) OPTIONS",
+            Row::Stateless => "(e) OPTIONS forwarded without state",
         }
     }
 
