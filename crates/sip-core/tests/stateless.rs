@@ -22,7 +22,7 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 const NOW: Instant = Instant::from_secs(1_800_000_000);
 
 fn config() -> Config {
-    let address = "192.0.2.1:5060".parse().unwrap();
+    let address = "192.0.2.1:5060".parse().expect("an address");
     Config {
         listeners: vec![Listener {
             transport: Transport::Udp,
@@ -63,7 +63,7 @@ fn nothing_is_kept() {
     let set = HashedSet::new((1..=10).map(member).collect());
     let mut forwarder = Forwarder::new(Arc::new(Settings { set, record_route: false }), seal);
     let mut out = Outbox::default();
-    let flow = Flow::udp(ListenerId(0), "198.51.100.7:5060".parse().unwrap());
+    let flow = Flow::udp(ListenerId(0), "198.51.100.7:5060".parse().expect("an address"));
     let mut one = |n: u32| {
         let mut turn =
             Turn { now: NOW, config: &config, shared: &shared, draining: false, out: &mut out };
