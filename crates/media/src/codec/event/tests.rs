@@ -1,0 +1,1 @@
+//! Keys under loss, duplication and reordering.

@@ -1,0 +1,1 @@
+//! Session descriptions, read and written.
