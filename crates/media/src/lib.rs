@@ -16,5 +16,10 @@
 #![forbid(unsafe_code)]
 
 pub mod codec;
+pub mod jitter;
 pub mod offer;
+pub mod rtcp;
+pub mod rtp;
 pub mod sdp;
+pub mod stream;
+pub mod tone;

@@ -1,8 +1,6 @@
 //! `telephone-event` (RFC 4733): keys sent as names instead of tones. `Transmission` makes the payloads of one key,
 //! `Reception` finds each key once, whatever was lost or sent twice. Neither knows RTP headers or time.
 
-use super::FRAME;
-
 /// A key on a telephone (RFC 4733 §3.2 table 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key(u8);
@@ -97,7 +95,7 @@ const VOLUME: u8 = 10;
 impl Transmission {
     /// `duration` in samples, as long as the key is down.
     pub fn start(key: Key, timestamp: u32, duration: u16) -> Self {
-        Self { key, timestamp, duration: duration.max(FRAME as u16), so_far: 0, ends: 0 }
+        Self { key, timestamp, duration: duration.max(1), so_far: 0, ends: 0 }
     }
 
     /// True before the first report: its packet carries the marker (RFC 4733 §2.2.1).
@@ -105,12 +103,12 @@ impl Transmission {
         self.so_far == 0
     }
 
-    /// The report of this frame, `None` when all are sent.
-    pub fn advance(&mut self) -> Option<Report> {
+    /// The report of a frame of so many samples, `None` when all are sent.
+    pub fn advance(&mut self, samples: u16) -> Option<Report> {
         if self.ends >= ENDS {
             return None;
         }
-        self.so_far = self.so_far.saturating_add(FRAME as u16).min(self.duration);
+        self.so_far = self.so_far.saturating_add(samples.max(1)).min(self.duration);
         let end = self.so_far == self.duration;
         self.ends += u8::from(end);
         Some(Report { event: self.key.event(), end, volume: VOLUME, duration: self.so_far })
@@ -130,6 +128,10 @@ struct Last {
 }
 
 impl Reception {
+    pub const fn new() -> Self {
+        Self { last: None }
+    }
+
     /// The key of a report, the first time a packet of it arrives. All packets of an event have its timestamp, so
     /// whichever of them survives names it, and the others say nothing new (RFC 4733 §2.3.5, §2.5.2.2).
     pub fn on_report(&mut self, timestamp: u32, report: Report) -> Option<Key> {

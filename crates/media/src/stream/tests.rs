@@ -1,0 +1,1 @@
+//! Streams end to end.
