@@ -2,6 +2,7 @@
 //! other media are refused with port 0. It opens no port and resolves no name; it is told where we listen.
 
 mod agreement;
+mod description;
 mod error;
 mod format;
 mod negotiation;

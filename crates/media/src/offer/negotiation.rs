@@ -4,11 +4,12 @@
 use std::net::IpAddr;
 
 use super::agreement::{Agreement, Remote};
+use super::description::{self, Slot};
 use super::error::{AnswerError, OfferError, Refusal};
 use super::format::{self, Encoding, Format};
 use super::state::{Event, State};
-use crate::codec::{CLOCK_RATE, Codec, FRAME_MS};
-use crate::sdp::{Attribute, Connection, Description, Direction, MEDIA_MAX, Media, Origin};
+use crate::codec::{CLOCK_RATE, Codec};
+use crate::sdp::{Connection, Description, Direction, MEDIA_MAX, Media, Origin};
 
 const AVP: &str = "RTP/AVP";
 /// With RFC 4585's feedback offered too, plain reports are still right.
@@ -79,23 +80,6 @@ struct Layout {
     audio: Option<usize>,
     /// What the payload types of that slot mean on our side.
     formats: Vec<Format>,
-}
-
-#[derive(Clone, Debug)]
-struct Slot {
-    kind: String,
-    transport: String,
-    formats: Vec<String>,
-}
-
-impl From<&Media> for Slot {
-    fn from(media: &Media) -> Self {
-        Self {
-            kind: media.kind.clone(),
-            transport: media.transport.clone(),
-            formats: media.formats.clone(),
-        }
-    }
 }
 
 /// An offer that waits for its answer.
@@ -325,7 +309,7 @@ impl Negotiation {
         match refusal {
             Some(refusal) => Err(refusal),
             None if self.layout.slots.is_empty() => {
-                Err(Refusal::NoAudio { offered: media_words(offer) })
+                Err(Refusal::NoAudio { offered: description::words(offer) })
             }
             None => Ok(None),
         }
@@ -391,9 +375,9 @@ impl Negotiation {
     fn describe(&mut self, layout: &Layout, direction: Direction) -> Description {
         let media = layout.slots.iter().enumerate().map(|(index, slot)| {
             if layout.audio == Some(index) {
-                self.audio(slot, &layout.formats, direction)
+                description::audio(slot, self.capability.port, &layout.formats, direction)
             } else {
-                refused(slot)
+                description::refused(slot)
             }
         });
         let version = self.version.to_string();
@@ -412,59 +396,4 @@ impl Negotiation {
         self.sent = Some(description.clone());
         description
     }
-
-    fn audio(&self, slot: &Slot, formats: &[Format], direction: Direction) -> Media {
-        let mut attributes: Vec<Attribute> = Vec::new();
-        for one in formats {
-            let name = one.encoding_name();
-            attributes.push(Attribute::new(
-                "rtpmap",
-                &format!("{} {name}/{CLOCK_RATE}", one.payload_type),
-            ));
-            if one.encoding == Encoding::TelephoneEvent {
-                // RFC 4733 §2.4.1: the events we understand.
-                attributes.push(Attribute::new("fmtp", &format!("{} 0-15", one.payload_type)));
-            }
-        }
-        attributes.push(Attribute::new("ptime", &FRAME_MS.to_string()));
-        attributes.push(Attribute::flag(direction.name()));
-        Media {
-            kind: slot.kind.clone(),
-            port: self.capability.port,
-            port_count: None,
-            transport: slot.transport.clone(),
-            formats: formats.iter().map(|f| f.payload_type.to_string()).collect(),
-            connection: None,
-            others: Vec::new(),
-            attributes,
-        }
-    }
-}
-
-/// RFC 3264 §6: "To reject an offered stream, the port number in the corresponding stream in the answer MUST be set
-/// to zero. Any media formats listed are ignored. At least one MUST be present".
-fn refused(slot: &Slot) -> Media {
-    Media {
-        kind: slot.kind.clone(),
-        port: 0,
-        port_count: None,
-        transport: slot.transport.clone(),
-        formats: slot.formats.clone(),
-        connection: None,
-        others: Vec::new(),
-        attributes: Vec::new(),
-    }
-}
-
-/// The media of a description in words, for a person.
-fn media_words(description: &Description) -> String {
-    if description.media.is_empty() {
-        return "no media at all".to_owned();
-    }
-    let words: Vec<String> = description
-        .media
-        .iter()
-        .map(|m| format!("{}{}", m.kind, if m.port == 0 { " (port 0)" } else { "" }))
-        .collect();
-    words.join(", ")
 }

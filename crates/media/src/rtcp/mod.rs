@@ -30,7 +30,7 @@ mod item {
 
 /// What a sender says about itself (RFC 3550 §6.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SenderInfo {
+pub struct SenderInformation {
     pub ntp: Ntp,
     /// The same moment in timestamp units of the stream.
     pub timestamp: u32,

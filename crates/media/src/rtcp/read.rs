@@ -1,6 +1,6 @@
 //! A compound RTCP packet, checked whole before any of it is believed (RFC 3550 §A.2), then read without copying.
 
-use super::{Ntp, ReportBlock, SenderInfo, item, kind};
+use super::{Ntp, ReportBlock, SenderInformation, item, kind};
 
 const BLOCK: usize = 24;
 
@@ -36,7 +36,7 @@ pub struct Compound<'a> {
 pub enum Packet<'a> {
     SenderReport {
         ssrc: u32,
-        info: SenderInfo,
+        info: SenderInformation,
         reports: Reports<'a>,
     },
     ReceiverReport {
@@ -58,6 +58,10 @@ pub enum Packet<'a> {
 /// The report blocks of one packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reports<'a>(&'a [u8]);
+
+impl Reports<'_> {
+    pub const NONE: Reports<'static> = Reports(&[]);
+}
 
 /// The chunks of an SDES packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,7 +132,7 @@ fn packet(header: Header, body: &[u8]) -> Result<Packet<'_>, Malformed> {
     match header.kind {
         kind::SENDER_REPORT => {
             let (ssrc, rest) = word(body).ok_or(Malformed::Report)?;
-            let (info, rest) = sender_info(rest).ok_or(Malformed::Report)?;
+            let (info, rest) = sender_information(rest).ok_or(Malformed::Report)?;
             Ok(Packet::SenderReport { ssrc, info, reports: reports(rest, count)? })
         }
         kind::RECEIVER_REPORT => {
@@ -146,12 +150,15 @@ fn word(bytes: &[u8]) -> Option<(u32, &[u8])> {
     Some((u32::from_be_bytes(*word), rest))
 }
 
-fn sender_info(bytes: &[u8]) -> Option<(SenderInfo, &[u8])> {
+fn sender_information(bytes: &[u8]) -> Option<(SenderInformation, &[u8])> {
     let (ntp, rest) = bytes.split_first_chunk::<8>()?;
     let (timestamp, rest) = word(rest)?;
     let (packets, rest) = word(rest)?;
     let (octets, rest) = word(rest)?;
-    Some((SenderInfo { ntp: Ntp(u64::from_be_bytes(*ntp)), timestamp, packets, octets }, rest))
+    Some((
+        SenderInformation { ntp: Ntp(u64::from_be_bytes(*ntp)), timestamp, packets, octets },
+        rest,
+    ))
 }
 
 /// What follows the blocks is a profile's extension (RFC 3550 §6.4.3) and not read.

@@ -1,12 +1,12 @@
 //! RTCP packets written one behind the other: a report first, then who speaks, then perhaps BYE (RFC 3550 §6.1).
 
-use super::{ReportBlock, SenderInfo, item, kind};
+use super::{ReportBlock, SenderInformation, item, kind};
 
 /// Appends a sender report, or a receiver report from one who sent nothing (RFC 3550 §6.4).
 pub fn write_report(
     out: &mut Vec<u8>,
     ssrc: u32,
-    sender: Option<SenderInfo>,
+    sender: Option<SenderInformation>,
     reports: &[ReportBlock],
 ) {
     let reports = reports.get(..reports.len().min(31)).unwrap_or_default();

@@ -69,7 +69,16 @@ pub struct RtpMap<'a> {
 }
 
 impl<'a> RtpMap<'a> {
-    pub(super) fn parse(value: &'a str) -> Option<Self> {
+    /// Whether there is a payload type and a name. The rate is missing even in messages of RFC 4475; that makes the
+    /// format unknown and not the description unreadable.
+    pub(super) fn is_named(value: &str) -> bool {
+        let words = value.trim().split_once([' ', '\t']);
+        words.is_some_and(|(number, map)| {
+            payload_type_number(number).is_some() && !map.trim().starts_with('/')
+        })
+    }
+
+    fn parse(value: &'a str) -> Option<Self> {
         let (payload_type, map) = value.trim().split_once([' ', '\t'])?;
         let mut parts = map.trim().split('/');
         let encoding = parts.next().filter(|name| !name.is_empty())?;

@@ -39,7 +39,7 @@ pub enum ParseErrorKind {
     PayloadType,
     #[error("a= without an attribute name, or with one that is no token")]
     AttributeName,
-    #[error("a=rtpmap is not: payload-type name/rate")]
+    #[error("a=rtpmap has no payload type below 128, or no name")]
     RtpMap,
     #[error("a=fmtp has no format")]
     FormatParameters,

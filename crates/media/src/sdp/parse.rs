@@ -179,7 +179,7 @@ fn attribute(value: &[u8]) -> Result<Attribute, ParseErrorKind> {
     let attribute = Attribute { name, value: value.map(Text::from) };
     let text = attribute.value_str();
     match attribute.name.as_str() {
-        "rtpmap" if text.and_then(RtpMap::parse).is_none() => Err(ParseErrorKind::RtpMap),
+        "rtpmap" if !text.is_some_and(RtpMap::is_named) => Err(ParseErrorKind::RtpMap),
         "fmtp" if text.is_none_or(|t| t.trim().is_empty()) => Err(ParseErrorKind::FormatParameters),
         _ => Ok(attribute),
     }

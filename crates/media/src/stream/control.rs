@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::{Receiver, Sender};
-use crate::rtcp::{self, Compound, Ntp, Packet, ReportBlock, Reports, SenderInfo};
+use crate::rtcp::{self, Compound, Ntp, Packet, ReportBlock, Reports, SenderInformation};
 
 /// What a datagram said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +108,7 @@ impl Control {
         out: &mut Vec<u8>,
     ) {
         // RFC 3550 §6.4: an SR from one who has sent since its last report, else an RR.
-        let info = (sender.packets() > self.sent_before).then(|| SenderInfo {
+        let info = (sender.packets() > self.sent_before).then(|| SenderInformation {
             ntp: Ntp::at(now),
             timestamp: sender.timestamp(),
             // The counts of RFC 3550 §6.4.1 wrap.
