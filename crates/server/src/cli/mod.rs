@@ -182,15 +182,26 @@ impl Global {
         config::load(self.config.as_deref(), &flags)
     }
 
-    /// The configuration of a command that only needs to find the server or its store: mistakes elsewhere do not stop it
-    /// unless it could not be read at all.
+    /// The configuration of a command that only needs to find the running server: mistakes elsewhere do not stop it, for the
+    /// server goes on with the configuration it started with.
     fn find(&self) -> Result<config::Settings, u8> {
+        const WHERE: [&str; 4] = ["unreadable", "syntax", "bad-store", "too-long"];
         let loaded = self.load(Flags::default());
-        if loaded.findings.mistakes.iter().any(|m| m.code == "unreadable" || m.code == "syntax") {
+        if loaded.findings.mistakes.iter().any(|m| WHERE.contains(&m.code)) {
             let _ = write!(std::io::stderr(), "{}", loaded.findings.human(self.color()));
-            return Err(exit::USAGE);
+            return Err(exit::NO);
         }
         Ok(loaded.settings)
+    }
+
+    /// The configuration has no mistake. If it has, they are shown, and what is left to say is returned.
+    fn sound(&self) -> Result<(), String> {
+        let findings = self.load(Flags::default()).findings;
+        if findings.errors() == 0 {
+            return Ok(());
+        }
+        let _ = std::io::stderr().write_all(findings.human(self.color()).as_bytes());
+        Err(format!("{}; no account was read or changed", findings.summary()))
     }
 }
 

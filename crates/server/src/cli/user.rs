@@ -1,5 +1,5 @@
 //! `ringway user`: accounts. While the server runs it is asked to make the change; while it does not, the change is made in
-//! the store. No password is ever an argument, kept, or logged.
+//! the store. No password is kept or logged, and none has to be an argument.
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -95,36 +95,37 @@ pub fn execute(global: &Global, args: &Args) -> u8 {
         Ok(settings) => settings,
         Err(code) => return code,
     };
-    match run(&settings, &args.command) {
+    match run(global, &settings, &args.command) {
         Ok(()) => exit::YES,
         Err((code, sentence)) => fail(code, &sentence),
     }
 }
 
-fn run(settings: &Settings, command: &Command) -> Result<(), Refusal> {
+fn run(global: &Global, settings: &Settings, command: &Command) -> Result<(), Refusal> {
+    let ask = |request: &Request| ask(global, settings, request);
     match command {
         Command::Add { name, secret, json } => {
             let (password, made) = secret.password(name)?;
             let request = Request::UserAdd { name: name.clone(), password: password.clone() };
-            let last = ask(settings, &request)?.last;
+            let last = ask(&request)?.last;
             show_change(settings, &last, made.then_some(&password), *json, "added");
         }
         Command::Passwd { name, secret, json } => {
             let (password, made) = secret.password(name)?;
             let request = Request::UserPassword { name: name.clone(), password: password.clone() };
-            let last = ask(settings, &request)?.last;
+            let last = ask(&request)?.last;
             show_change(settings, &last, made.then_some(&password), *json, "password changed");
         }
         Command::Rm { name } => {
-            let last = ask(settings, &Request::UserRemove { name: name.clone() })?.last;
+            let last = ask(&Request::UserRemove { name: name.clone() })?.last;
             let devices = last.get("bindings").and_then(Value::as_u64).unwrap_or(0);
             print(&format!(
                 "{}   removed, with {devices} registered devices\n",
                 text(&last, "aor")
             ));
         }
-        Command::List { json } => list(&ask(settings, &Request::Users)?.items, *json),
-        Command::Show { name, json } => show(settings, name, *json)?,
+        Command::List { json } => list(&ask(&Request::Users)?.items, *json),
+        Command::Show { name, json } => show(&ask(&Request::Users)?.items, name, *json)?,
     }
     Ok(())
 }
@@ -177,8 +178,7 @@ fn row(item: &Value) -> Vec<String> {
     vec![text(item, "aor"), algorithms.join(","), devices]
 }
 
-fn show(settings: &Settings, name: &str, json: bool) -> Result<(), Refusal> {
-    let items = ask(settings, &Request::Users)?.items;
+fn show(items: &[Value], name: &str, json: bool) -> Result<(), Refusal> {
     let bare = name.strip_prefix("sip:").unwrap_or(name);
     let named = |item: &&Value| {
         if bare.contains('@') {
@@ -208,7 +208,7 @@ fn show(settings: &Settings, name: &str, json: bool) -> Result<(), Refusal> {
 }
 
 /// Asks the running server; if there is none, the store itself.
-fn ask(settings: &Settings, request: &Request) -> Result<Reply, Refusal> {
+fn ask(global: &Global, settings: &Settings, request: &Request) -> Result<Reply, Refusal> {
     let not_running = match client::ask(settings.admin.as_deref(), request) {
         Ok(reply) => return Ok(reply),
         Err(ClientError::Refused { message, .. }) => return Err((exit::NO, message)),
@@ -220,6 +220,12 @@ fn ask(settings: &Settings, request: &Request) -> Result<Reply, Refusal> {
     let Home::Directory(path) = &settings.store else {
         return Err((exit::NOT_RUNNING, not_running.to_string()));
     };
+    // Where the store is and which domains it serves is what the file says: a file with mistakes does not say it.
+    global.sound().map_err(|findings| (exit::NO, findings))?;
+    if matches!(request, Request::Users) && !path.exists() {
+        // Looking makes nothing.
+        return Ok(Reply { items: Vec::new(), last: Value::Null });
+    }
     let directory = Directory::lock(path).map_err(|error| match error {
         StoreError::InUse { .. } => {
             // It holds the store and does not answer: it starts, ends, or has its socket elsewhere.

@@ -49,6 +49,30 @@ fn with_a_server_and_at_once() {
     assert_eq!(Phone::new(&server, "alice").register("two"), 401);
 }
 
+/// The mistake may be in the name of the place: the account would go where nobody looks.
+#[test]
+fn no_account_changes_under_a_configuration_with_mistakes() {
+    let folder = Folder::new();
+    for wrong in
+        ["[store]\nurl = \"postgres://db\"\n", "[stroe]\nurl = \"file:./data\"\n", "[sip\n"]
+    {
+        folder.write("ringway.toml", wrong);
+        for words in [&["user", "add", "alice", "--generate"][..], &["user", "list"]] {
+            let done = folder.run(words, "");
+            assert_eq!((done.code, done.out.as_str()), (1, ""), "{wrong}: {done:?}");
+            assert!(done.err.contains("error["), "{done:?}");
+        }
+        assert!(!folder.path("ringway-data").exists());
+    }
+}
+
+#[test]
+fn looking_makes_nothing() {
+    let folder = Folder::new();
+    assert_eq!(folder.ok(&["user", "list"]), "");
+    assert!(!folder.path("ringway-data").exists());
+}
+
 #[test]
 fn the_password_is_nowhere_on_disk() {
     let folder = Folder::new();
