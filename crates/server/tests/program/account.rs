@@ -42,10 +42,21 @@ fn with_a_server_and_at_once() {
     let server = Server::start(&folder, &[]);
     walk(&folder);
     let mut alice = Phone::new(&server, "alice");
+    assert_eq!(folder.ok(&["regs", "list", "alice"]), "", "a user without a device");
     assert_eq!(alice.register("one"), 401);
     assert_eq!(alice.register("two"), 200);
+    for words in [
+        &["user", "list", "--json"][..],
+        &["user", "show", "alice", "--json"],
+        &["regs", "list", "--json"],
+    ] {
+        let line = folder.ok(words);
+        let item: serde_json::Value = serde_json::from_str(&line).expect("one object");
+        assert_eq!((item["v"].as_u64(), item["aor"].as_str()), (Some(1), Some("alice@127.0.0.1")));
+    }
     assert!(folder.ok(&["user", "rm", "alice"]).contains("with 1 registered devices"));
     assert_eq!(folder.ok(&["regs", "list"]), "");
+    assert_eq!(folder.run(&["regs", "list", "alice"], "").code, 1, "there is no such user");
     assert_eq!(Phone::new(&server, "alice").register("two"), 401);
 }
 
