@@ -13,7 +13,7 @@ mod user;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::config::{self, Flags, Loaded};
 
@@ -65,7 +65,22 @@ struct Cli {
     command: Option<Command>,
 }
 
+/// Every page: what it is, how it is called, examples; then the flags.
+const PAGE: &str = "{about-with-newline}\n{usage-heading} {usage}{after-help}\n\n{all-args}";
+
+/// The command line with its pages laid out.
+fn command_line() -> clap::Command {
+    fn laid_out(command: clap::Command) -> clap::Command {
+        let names: Vec<String> =
+            command.get_subcommands().map(|c| c.get_name().to_owned()).collect();
+        let command = names.iter().fold(command, |c, name| c.mut_subcommand(name, laid_out));
+        command.help_template(PAGE)
+    }
+    laid_out(Cli::command())
+}
+
 #[derive(clap::Args)]
+#[command(next_help_heading = "Everywhere")]
 pub struct Global {
     /// Configuration file [default: $RINGWAY_CONFIG, ./ringway.toml,
     /// /etc/ringway/ringway.toml, or none].
@@ -110,7 +125,8 @@ enum Command {
 }
 
 pub fn main() -> u8 {
-    let cli = match Cli::try_parse() {
+    let parsed = command_line().try_get_matches();
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
@@ -132,7 +148,7 @@ pub fn main() -> u8 {
 }
 
 fn help(topic: &[String]) -> u8 {
-    let mut command = Cli::command();
+    let mut command = command_line();
     command.build();
     let mut at = &mut command;
     for word in topic {
@@ -242,15 +258,24 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent_and_fits_a_terminal() {
-        let mut cli = Cli::command();
+        let mut cli = command_line();
         cli.clone().debug_assert();
         cli.build();
-        for command in cli.get_subcommands_mut() {
-            let page = command.render_long_help().to_string();
-            for line in page.lines() {
-                assert!(line.chars().count() <= 80, "{}: {line}", command.get_name());
-            }
+        check_pages(&mut cli);
+    }
+
+    /// Every command that does something shows how, before its flags.
+    fn check_pages(command: &mut clap::Command) {
+        let name = command.get_name().to_owned();
+        let page = command.render_long_help().to_string();
+        for line in page.lines() {
+            assert!(line.chars().count() <= 80, "{name}: {line}");
         }
+        if !command.has_subcommands() && name != "help" {
+            let examples = page.find("\nExamples:\n  ringway").expect("examples");
+            assert!(page.find("Options:").is_none_or(|flags| examples < flags), "{page}");
+        }
+        command.get_subcommands_mut().for_each(check_pages);
     }
 
     #[test]

@@ -18,6 +18,10 @@ use crate::start;
 
 /// Accounts: add, list, show, passwd, rm.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    ringway user add alice\n  \
+    ringway user list\n  \
+    ringway user passwd alice --generate")]
 pub struct Args {
     #[command(subcommand)]
     command: Command,
@@ -40,12 +44,18 @@ enum Command {
         json: bool,
     },
     /// All accounts.
+    #[command(after_help = "Examples:\n  \
+        ringway user list\n  \
+        ringway user list --json | jq -r .aor")]
     List {
         /// One JSON object per account, one per line.
         #[arg(long)]
         json: bool,
     },
-    /// One account and its devices.
+    /// One account, and how many devices it has.
+    #[command(after_help = "Examples:\n  \
+        ringway user show alice\n  \
+        ringway user show alice@sip.example.com --json")]
     Show {
         /// alice, or alice@sip.example.com.
         name: String,
@@ -53,7 +63,11 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Change a password.
+    /// Change a password; without one, one is made and shown once.
+    #[command(after_help = "Examples:\n  \
+        ringway user passwd alice\n  \
+        ringway user passwd alice --generate\n  \
+        ringway user passwd bob@sip.example.com --password-stdin < secret")]
     Passwd {
         /// alice, or alice@sip.example.com.
         name: String,
@@ -64,6 +78,9 @@ enum Command {
         json: bool,
     },
     /// Remove an account and what its phones have registered.
+    #[command(after_help = "Examples:\n  \
+        ringway user rm alice\n  \
+        ringway user rm bob@sip.example.com")]
     Rm {
         /// alice, or alice@sip.example.com.
         name: String,
