@@ -102,6 +102,9 @@ struct Secret {
     /// Take an environment variable.
     #[arg(long, value_name = "NAME")]
     password_env: Option<String>,
+    /// Take this word; better not, others can read it.
+    #[arg(long, value_name = "WORD")]
+    password: Option<String>,
 }
 
 /// Exit code and sentence.
@@ -333,13 +336,19 @@ impl Secret {
             line.map_err(|error| wrong(format!("{}: {error}", path.display())))?
         } else if let Some(variable) = &self.password_env {
             std::env::var(variable).map_err(|_| wrong(format!("${variable} is not set")))?
+        } else if let Some(word) = &self.password {
+            let why = "a password on the command line stays in the shell's history and shows in the list of processes";
+            fail(exit::YES, &format!("warning: {why}; --password-stdin does not"));
+            word.clone()
         } else if !self.generate && std::io::stdin().is_terminal() {
             prompt(name).map_err(|error| wrong(format!("the terminal: {error}")))?
         } else {
             String::new()
         };
-        let asked =
-            self.password_stdin || self.password_file.is_some() || self.password_env.is_some();
+        let asked = self.password_stdin
+            || self.password_file.is_some()
+            || self.password_env.is_some()
+            || self.password.is_some();
         if given.is_empty() && !asked {
             let made = password::make()
                 .map_err(|error| (exit::NO, format!("no random bytes: {error}")))?;

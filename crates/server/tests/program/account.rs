@@ -22,6 +22,9 @@ fn walk(folder: &Folder) {
     assert_eq!(names, ["alice@127.0.0.1", "bob@127.0.0.1"]);
     assert!(folder.ok(&["user", "show", "bob"]).contains("SHA-256,MD5"));
     assert_eq!(folder.run(&["user", "passwd", "alice", "--password-stdin"], "two\n").code, 0);
+    let done = folder.run(&["user", "passwd", "alice", "--password", "two"], "");
+    assert_eq!(done.code, 0, "{done:?}");
+    assert!(done.err.contains("warning: a password on the command line"), "{done:?}");
     assert_eq!(folder.run(&["user", "passwd", "carol", "--generate"], "").code, 1);
     assert!(folder.ok(&["user", "rm", "bob"]).contains("removed"));
     assert_eq!(folder.run(&["user", "rm", "bob"], "").code, 1);
