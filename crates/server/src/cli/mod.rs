@@ -12,6 +12,7 @@ mod user;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
@@ -92,6 +93,9 @@ pub struct Global {
     /// Colors: auto, always, never.
     #[arg(long, global = true, value_enum, default_value = "auto", hide_possible_values = true)]
     color: Color,
+    /// Results are not printed: the exit code says it.
+    #[arg(short, long, global = true)]
+    quiet: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -134,6 +138,7 @@ pub fn main() -> u8 {
         }
     };
     let global = &cli.global;
+    QUIET.store(global.quiet, Ordering::Relaxed);
     match cli.command {
         None => print(START_PAGE),
         Some(Command::Run(args)) => run::execute(global, &args),
@@ -168,8 +173,14 @@ fn help(topic: &[String]) -> u8 {
     print(&page)
 }
 
+/// `--quiet` was given.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
 /// To standard output; a reader that went away is no error.
 pub fn print(text: &str) -> u8 {
+    if QUIET.load(Ordering::Relaxed) {
+        return exit::YES;
+    }
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     exit::YES
