@@ -53,6 +53,9 @@ pub struct Args {
     /// The first lines as one JSON object.
     #[arg(long)]
     json: bool,
+    /// Being root is meant; without it there is a warning.
+    #[arg(long)]
+    allow_root: bool,
 }
 
 pub fn execute(global: &Global, args: &Args) -> u8 {
@@ -69,9 +72,10 @@ pub fn execute(global: &Global, args: &Args) -> u8 {
         let summary = loaded.findings.summary();
         return fail(exit::NOT_STARTED, &format!("{summary}; the server will not start like this"));
     }
-    if nix::unistd::geteuid().is_root() {
+    if nix::unistd::geteuid().is_root() && !args.allow_root {
         // Refusing would be safer; containers and test machines know only root. docs/config.md says how to do better.
-        fail(exit::YES, "warning: running as root; an account of its own would do");
+        let why = "an account of its own would do; --allow-root says that it is meant";
+        fail(exit::YES, &format!("warning: running as root: {why}"));
     }
     crash::install_hook();
     let mut builder = tokio::runtime::Builder::new_current_thread();
