@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::io::Write as _;
+use std::net::IpAddr;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -323,7 +324,8 @@ fn greet(loaded: &Loaded, args: &Args, shell: &Shell, facts: &start::Facts) {
             } else {
                 format!(" ({} accounts, {} bindings)", facts.accounts, facts.bindings)
             };
-            line("data", &format!("{}{new}", path.display()));
+            let here = if path.is_relative() && !path.starts_with(".") { "./" } else { "" };
+            line("data", &format!("{here}{}{new}", path.display()));
         }
         Home::Memory => line("data", "in memory only: nothing survives a restart"),
     }
@@ -357,7 +359,12 @@ fn greet(loaded: &Loaded, args: &Args, shell: &Shell, facts: &start::Facts) {
 
 fn domain_words(settings: &Settings, config: &sip_core::config::Config) -> String {
     let mut names: Vec<&str> = config.domains.served.iter().map(|name| &**name).collect();
-    let aliases = config.domains.aliases.iter().map(|(name, _)| &**name);
+    // That we are also called localhost goes without saying.
+    let local = |name: &str| {
+        let host = name.trim_matches(['[', ']']);
+        name == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+    };
+    let aliases = config.domains.aliases.iter().map(|(name, _)| &**name).filter(|n| !local(n));
     match settings.domains {
         DomainChoice::Named(_) => names.join(", "),
         DomainChoice::Auto => {
