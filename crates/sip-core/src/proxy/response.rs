@@ -9,7 +9,7 @@ use super::{Kind, Proxy, RETRY_AFTER_FULL, ResponseContext};
 use crate::output::{CallRecord, EndedBy, Event};
 use crate::proxy::record_route::Sender;
 use crate::rejection::Rejection;
-use crate::time::{Duration, Instant};
+use crate::time::Duration;
 use crate::transaction::{ContextId, Delivered, Happening, ServerId, TransactionLayer};
 use crate::turn::Turn;
 use crate::ua::reply;
@@ -304,16 +304,11 @@ fn report(turn: &mut Turn<'_>, active: &ResponseContext, status: u16, head: &sip
         Kind::Within(sealed) if active.bye => {
             let by_callee = sealed.sender == Sender::Callee;
             let ended_by = if by_callee { EndedBy::Callee } else { EndedBy::Caller };
-            let call = record(head, status, length(now, sealed.begun_at), by_callee);
+            let call = record(head, status, now.since(sealed.begun_at), by_callee);
             turn.out.events.push(Event::CallEnded { call, ended_by });
         }
         _ => {}
     }
-}
-
-/// The seal knows the second in which the call began.
-fn length(now: Instant, begun_at: Instant) -> Duration {
-    now.since(begun_at)
 }
 
 /// `turned`: the callee sends, so From and To are the other way round.
