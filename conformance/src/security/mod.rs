@@ -41,9 +41,9 @@ pub fn cases() -> Vec<Case> {
             "R-13: the wall clock jumps: no binding lost or extended",
             clock::clock_jump,
         )
-        .limit(90),
+        .limit(150),
         ours("fd_exhaust", "R-14: 1,000 connections on 256 descriptors", pressure::fd_exhaust),
-        ours("loss20", "N-1: 500 calls over 20 % loss", loss::loss20).limit(150),
+        ours("loss20", "N-1: 500 calls over 20 % loss", loss::loss20).limit(200),
         ours("v4v6", "N-9: calls within and between IPv4 and IPv6", network::v4v6),
         ours("advisories", "S-1: published attack inputs over UDP and TCP", advisory::advisories)
             .limit(120),

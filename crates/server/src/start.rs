@@ -172,6 +172,7 @@ fn core_config(settings: &Settings, bound: &Bound, domains: Domains) -> Config {
         registrar: settings.registrar.clone(),
         auth: settings.auth.clone(),
         limits: Limits { trusted: settings.trusted.clone() },
+        forking: sip_core::config::Forking::default(),
         allow_inbound: settings.allow_inbound,
         allow_outbound: settings.allow_outbound,
         durable: settings.store != Home::Memory,

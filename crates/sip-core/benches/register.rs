@@ -77,6 +77,7 @@ impl Bench {
             limits: Limits {
                 trusted: vec![Network { address: [198, 51, 100, 0].into(), prefix: 24 }],
             },
+            forking: sip_core::config::Forking::default(),
             allow_inbound: false,
             allow_outbound: false,
             durable: false,

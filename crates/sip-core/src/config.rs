@@ -33,6 +33,7 @@ pub struct Config {
     pub registrar: Registrar,
     pub auth: Auth,
     pub limits: Limits,
+    pub forking: Forking,
     /// Foreign callers may call local users (`sip.allow_inbound`).
     pub allow_inbound: bool,
     /// Local users may call domains we do not serve (`sip.allow_outbound`).
@@ -172,6 +173,19 @@ impl Default for Auth {
     }
 }
 
+/// How a request is forked (RFC 3261 §16.6).
+#[derive(Clone, Debug)]
+pub struct Forking {
+    /// How long contacts of one q value ring before those of the next are tried.
+    pub timeout: Duration,
+}
+
+impl Default for Forking {
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(20) }
+    }
+}
+
 /// Operator-set limits; the fixed ones are in `limits.rs`.
 #[derive(Clone, Debug, Default)]
 pub struct Limits {
@@ -261,6 +275,7 @@ pub(crate) mod tests {
             registrar: Registrar::default(),
             auth: Auth::default(),
             limits: Limits::default(),
+            forking: Forking::default(),
             allow_inbound: false,
             allow_outbound: false,
             durable: false,

@@ -60,6 +60,8 @@ pub struct Sizes {
     pub contexts_active: usize,
     /// Running Timers C.
     pub timers_c: usize,
+    /// Contexts whose step under way has a time.
+    pub steps: usize,
     /// REGISTERs that wait for the store.
     pub registers_pending: usize,
 }
@@ -106,6 +108,7 @@ impl Node {
             contexts: proxy.len(),
             contexts_active: proxy.len(),
             timers_c: proxy.timers_len(),
+            steps: proxy.steps_len(),
             registers_pending: pending.len(),
         }
     }
@@ -206,7 +209,7 @@ impl State {
         match route::route(turn, flow, request)? {
             Verdict::Drop => Ok(()),
             Verdict::Forward(plan) => {
-                self.proxy.forward(turn, &mut self.transactions, key, request, flow, &plan)
+                self.proxy.forward(turn, &mut self.transactions, key, request, flow, plan)
             }
             Verdict::Answer if request.method() == Method::Options => {
                 let wire = reply::ok(turn, request, options::LINES, &mut self.scratch);
@@ -229,8 +232,9 @@ impl State {
         if let Ok(Verdict::Forward(plan)) = route::route(turn, flow, &mut request) {
             let plan: &Plan = &plan;
             let second = plan
-                .targets
+                .steps
                 .first()
+                .and_then(|step| step.targets.first())
                 .and_then(|target| locate::second_way(turn.config, &request, &target.flow));
             self.proxy.acknowledge(turn, &request, flow, plan, second);
         }

@@ -200,7 +200,8 @@ impl Desk {
         aor: Option<String>,
         write: &mut OwnedWriteHalf,
     ) -> Result<Value, Refused> {
-        let aor = aor.map(|aor| self.name(&aor)).transpose()?.map(|name| name.aor());
+        let name = aor.map(|aor| self.name(&aor)).transpose()?;
+        let aor = name.as_ref().map(Name::aor);
         let now = self.shell.clock.now();
         let mut count = 0;
         for page in self.shell.shared.location.pages(now) {
@@ -210,6 +211,7 @@ impl Desk {
             for row in page.iter().filter(wanted) {
                 count += 1;
                 let item = json!({
+                    "v": 1,
                     "aor": row.aor,
                     "contact": row.contact,
                     "expires_s": row.expires_at.since(now).as_secs(),
@@ -221,6 +223,12 @@ impl Desk {
                 text.push_str(&format!("{}\n", json!({"item": item})));
             }
             write.write_all(text.as_bytes()).await?;
+        }
+        if let Some(name) = name
+            && count == 0
+            && !self.shell.shared.accounts.contains(&name.aor())
+        {
+            return Err(unknown(&name));
         }
         Ok(json!({"v": 1, "ok": true, "count": count}))
     }
@@ -303,6 +311,7 @@ pub fn user_item(subscriber: &Subscriber, devices: Option<usize>) -> Value {
         }
     }
     json!({
+        "v": 1,
         "aor": subscriber.aor(),
         "user": subscriber.username,
         "domain": subscriber.domain,

@@ -22,6 +22,9 @@ fn walk(folder: &Folder) {
     assert_eq!(names, ["alice@127.0.0.1", "bob@127.0.0.1"]);
     assert!(folder.ok(&["user", "show", "bob"]).contains("SHA-256,MD5"));
     assert_eq!(folder.run(&["user", "passwd", "alice", "--password-stdin"], "two\n").code, 0);
+    let done = folder.run(&["user", "passwd", "alice", "--password", "two"], "");
+    assert_eq!(done.code, 0, "{done:?}");
+    assert!(done.err.contains("warning: a password on the command line"), "{done:?}");
     assert_eq!(folder.run(&["user", "passwd", "carol", "--generate"], "").code, 1);
     assert!(folder.ok(&["user", "rm", "bob"]).contains("removed"));
     assert_eq!(folder.run(&["user", "rm", "bob"], "").code, 1);
@@ -42,11 +45,46 @@ fn with_a_server_and_at_once() {
     let server = Server::start(&folder, &[]);
     walk(&folder);
     let mut alice = Phone::new(&server, "alice");
+    assert_eq!(folder.ok(&["regs", "list", "alice"]), "", "a user without a device");
     assert_eq!(alice.register("one"), 401);
     assert_eq!(alice.register("two"), 200);
+    for words in [
+        &["user", "list", "--json"][..],
+        &["user", "show", "alice", "--json"],
+        &["regs", "list", "--json"],
+    ] {
+        let line = folder.ok(words);
+        let item: serde_json::Value = serde_json::from_str(&line).expect("one object");
+        assert_eq!((item["v"].as_u64(), item["aor"].as_str()), (Some(1), Some("alice@127.0.0.1")));
+    }
     assert!(folder.ok(&["user", "rm", "alice"]).contains("with 1 registered devices"));
     assert_eq!(folder.ok(&["regs", "list"]), "");
+    assert_eq!(folder.run(&["regs", "list", "alice"], "").code, 1, "there is no such user");
     assert_eq!(Phone::new(&server, "alice").register("two"), 401);
+}
+
+/// The mistake may be in the name of the place: the account would go where nobody looks.
+#[test]
+fn no_account_changes_under_a_configuration_with_mistakes() {
+    let folder = Folder::new();
+    for wrong in
+        ["[store]\nurl = \"postgres://db\"\n", "[stroe]\nurl = \"file:./data\"\n", "[sip\n"]
+    {
+        folder.write("ringway.toml", wrong);
+        for words in [&["user", "add", "alice", "--generate"][..], &["user", "list"]] {
+            let done = folder.run(words, "");
+            assert_eq!((done.code, done.out.as_str()), (1, ""), "{wrong}: {done:?}");
+            assert!(done.err.contains("error["), "{done:?}");
+        }
+        assert!(!folder.path("ringway-data").exists());
+    }
+}
+
+#[test]
+fn looking_makes_nothing() {
+    let folder = Folder::new();
+    assert_eq!(folder.ok(&["user", "list"]), "");
+    assert!(!folder.path("ringway-data").exists());
 }
 
 #[test]

@@ -161,6 +161,17 @@ impl World {
         self.phone_of(name, user, Transport::Udp, 0, true)
     }
 
+    /// One more device of a user, preferred by `q` thousandths (RFC 3261 §20.10).
+    pub fn device_with_q(&mut self, user: &str, name: &str, q: u16) -> Phone {
+        let phone = self.phone_of(name, user, Transport::Udp, 0, true);
+        let (contact, address, now) = (phone.contact(), phone.address(), self.now);
+        if let Some(s) = self.servers.first_mut() {
+            let flow = s.flow(Transport::Udp, ConnectionId::NONE, address);
+            s.preload_with_q(now, user, &contact, flow, q);
+        }
+        phone
+    }
+
     /// A phone with an account that has not registered yet.
     pub fn unregistered(&mut self, name: &str) -> Phone {
         self.phone_of(name, name, Transport::Udp, 0, false)

@@ -24,6 +24,7 @@ impl Proxy {
         }
         if !active.answered && active.invite {
             active.cancelled = true;
+            self.drop_steps(context);
             self.cancel_forks(turn, transactions, context);
         }
         true
@@ -39,6 +40,7 @@ impl Proxy {
                 transactions.cancel(turn.now, fork.client, turn.out);
             }
         }
+        self.end_steps(turn, transactions);
     }
 
     /// Cancels every fork without a final response. Timer C ends with it: a cancelled transaction has a deadline of

@@ -37,6 +37,20 @@ pub struct Binding {
     stamp: u8,
 }
 
+/// The Contact of a binding as a Request-URI: without its headers, which have no place in one (RFC 3261 §19.1.1).
+/// Shares the text of the binding.
+#[derive(Clone, Debug)]
+pub struct ContactUri {
+    text: Arc<str>,
+    length: u16,
+}
+
+impl ContactUri {
+    pub fn as_bytes(&self) -> &[u8] {
+        self.text.as_bytes().get(..usize::from(self.length)).unwrap_or_default()
+    }
+}
+
 /// A socket address in 18 bytes; IPv4 is kept in its mapped form. Scope ids are not kept: a link-local phone is
 /// reached by its connection or not at all.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -128,6 +142,12 @@ impl Binding {
     /// The Contact URI as the phone wrote it, without angle brackets.
     pub fn contact(&self) -> &str {
         self.text.get(..usize::from(self.contact_length)).unwrap_or_default()
+    }
+
+    /// `length`: how much of the Contact comes before its headers.
+    pub fn uri(&self, length: usize) -> ContactUri {
+        let length = u16::try_from(length).unwrap_or(0).min(self.contact_length);
+        ContactUri { text: Arc::clone(&self.text), length }
     }
 
     pub fn call_id(&self) -> &str {

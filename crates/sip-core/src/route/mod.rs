@@ -12,6 +12,7 @@ pub mod locate;
 pub mod nat;
 pub mod own;
 pub mod screen;
+pub mod step;
 pub mod within;
 
 use sip_message::{Method, Request};
@@ -105,7 +106,8 @@ fn decide<'a>(
         Place::User(aor) => locate::targets(turn, aor, &caller)?, //  404 480
         Place::Elsewhere => locate::elsewhere(turn, &screened.uri)?, // 478
     };
-    let plan = Plan { targets, own_routes: screened.routes.own, kind: kind(request), loop_hash };
+    let steps = step::by_preference(targets, &turn.config.forking);
+    let plan = Plan { steps, own_routes: screened.routes.own, kind: kind(request), loop_hash };
     let edits = Edits { realm, ..Edits::default() };
     Ok(Decision { verdict: Verdict::Forward(plan), edits })
 }

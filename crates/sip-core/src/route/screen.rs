@@ -35,10 +35,12 @@ pub fn check<'a>(turn: &Turn<'_>, request: &'a Request) -> Result<Screened<'a>, 
     if uri.scheme != Scheme::Sip {
         return Err(Rejection::unsupported_uri_scheme());
     }
-    draining(turn, request, &head)?;
     let is_ours = own::names_us(turn.config, &uri);
     // RFC 3261 §16.3 step 3: a used-up Max-Forwards forbids forwarding. What ends here is not forwarded.
     let ends_here = is_ours && (uri.user.is_none() || request.method() == Method::Register);
+    if !ends_here {
+        draining(turn, request, &head)?;
+    }
     if max_forwards == Some(0) && !ends_here {
         return Err(Rejection::too_many_hops());
     }
@@ -66,11 +68,12 @@ pub fn syntax(error: ParseError) -> Rejection {
     }
 }
 
-/// RFC 3261 §21.5.4: leaving service. Calls under way go on, and phones may still register: after a restart they
-/// would otherwise be gone for as long as they were told to wait.
+/// RFC 3261 §21.5.4: leaving service. Calls under way go on; so does what ends here, for it is over at once: phones may
+/// still register (after a restart they would otherwise be gone for as long as they were told to wait), and whoever
+/// asks with OPTIONS notices nothing of a restart.
 fn draining(turn: &Turn<'_>, request: &Request, head: &CheckedHead<'_>) -> Result<(), Rejection> {
     let begins = head.to.tag().is_none();
-    if turn.draining && begins && !matches!(request.method(), Method::Register | Method::Ack) {
+    if turn.draining && begins && request.method() != Method::Ack {
         return Err(Rejection::service_unavailable(RETRY_AFTER_DRAIN));
     }
     Ok(())

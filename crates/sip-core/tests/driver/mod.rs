@@ -48,6 +48,7 @@ impl Driver {
             registrar: Registrar::default(),
             auth: Auth { enabled: false, ..Auth::default() },
             limits: Limits { trusted },
+            forking: sip_core::config::Forking::default(),
             allow_inbound: false,
             allow_outbound: false,
             durable: false,

@@ -237,6 +237,7 @@ pub fn config() -> Config {
         registrar: Registrar::default(),
         auth: Auth::default(),
         limits: Limits { trusted: vec![Network { address: [192, 0, 2, 0].into(), prefix: 24 }] },
+        forking: crate::config::Forking::default(),
         allow_inbound: false,
         allow_outbound: false,
         durable: false,

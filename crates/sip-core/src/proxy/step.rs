@@ -1,0 +1,137 @@
+//! One step after the other (RFC 3261 §16.6, §16.7): the targets of a step are tried at once; when all its forks have
+//! ended without an answer that decides, or its time is over, the next begins. A 2xx decides, and so does a 6xx; a
+//! fork whose time is over is cancelled, and should it be answered all the same, that 2xx still wins.
+//!
+//! It never chooses a target: `route` has.
+
+use sip_message::Request;
+
+use super::{Plan, Proxy, ResponseContext, Step};
+use crate::time::Instant;
+use crate::transaction::{ContextId, TransactionLayer};
+use crate::turn::Turn;
+
+/// What is kept of a request while there is somebody left to try, or a step under way that has a time.
+#[derive(Debug)]
+pub(super) struct Rest {
+    /// As the rooms have left it.
+    request: Request,
+    /// Its steps are those that have not begun.
+    plan: Plan,
+    /// When the step under way is over; the same is in `Proxy::deadlines`.
+    pub deadline: Option<Instant>,
+}
+
+impl Proxy {
+    /// Begins the first step of `plan`, and keeps what is needed for the others.
+    pub(super) fn first_step(
+        &mut self,
+        turn: &mut Turn<'_>,
+        transactions: &mut TransactionLayer,
+        context: &mut ResponseContext,
+        request: &Request,
+        mut plan: Plan,
+    ) {
+        let Some(step) = plan.steps.first() else { return };
+        self.send_step(turn, transactions, context, step, request, &plan);
+        let deadline = step.timeout.map(|timeout| turn.now + timeout);
+        if plan.steps.len() == 1 && deadline.is_none() {
+            return;
+        }
+        plan.steps.remove(0);
+        let request = request.clone();
+        context.rest = Some(Box::new(Rest { request, plan, deadline }));
+        self.deadlines.extend(deadline.map(|at| (at, context.name)));
+    }
+
+    /// Begins the next step if there is one; whether there was. Those after it whose forks cannot even be made are
+    /// passed over.
+    pub(super) fn next_step(
+        &mut self,
+        turn: &mut Turn<'_>,
+        transactions: &mut TransactionLayer,
+        name: ContextId,
+    ) -> bool {
+        let Some(mut context) = self.contexts.remove(&name) else { return false };
+        let begun = self.begin(turn, transactions, &mut context);
+        self.contexts.insert(name, context);
+        begun
+    }
+
+    fn begin(
+        &mut self,
+        turn: &mut Turn<'_>,
+        transactions: &mut TransactionLayer,
+        context: &mut ResponseContext,
+    ) -> bool {
+        let Some(mut rest) = context.rest.take() else { return false };
+        let name = context.name;
+        if let Some(at) = rest.deadline.take() {
+            self.deadlines.remove(&(at, name));
+        }
+        context.step_at = context.forks_made();
+        while !rest.plan.steps.is_empty() {
+            let mut step = rest.plan.steps.remove(0);
+            // RFC 5393 §5.3.3.1: what is ringing still uses up its breadth. What does not fit waits for its end.
+            let breadth = context.breadth_left(&rest.request);
+            if step.targets.len() > breadth {
+                let targets = step.targets.drain(breadth..).collect();
+                rest.plan.steps.insert(0, Step { targets, ..step });
+                if breadth == 0 {
+                    context.rest = Some(rest);
+                    return true;
+                }
+            }
+            self.send_step(turn, transactions, context, &step, &rest.request, &rest.plan);
+            if context.forks_made() == context.step_at {
+                continue;
+            }
+            rest.deadline = step.timeout.map(|timeout| turn.now + timeout);
+            self.deadlines.extend(rest.deadline.map(|at| (at, name)));
+            if rest.deadline.is_some() || !rest.plan.steps.is_empty() {
+                context.rest = Some(rest);
+            }
+            return true;
+        }
+        false
+    }
+
+    /// Nobody else is tried: a 2xx or a 6xx has decided, or the caller has given up.
+    pub(super) fn drop_steps(&mut self, name: ContextId) {
+        let rest = self.active(name).and_then(|active| active.rest.take());
+        if let Some(at) = rest.and_then(|rest| rest.deadline) {
+            self.deadlines.remove(&(at, name));
+        }
+    }
+
+    /// The time of steps is over: their forks are cancelled, and the next step does not wait for them.
+    pub(super) fn end_steps(&mut self, turn: &mut Turn<'_>, transactions: &mut TransactionLayer) {
+        while let Some(&(at, name)) = self.deadlines.first().filter(|(at, _)| *at <= turn.now) {
+            self.deadlines.remove(&(at, name));
+            let Some(active) = self.active(name) else { continue };
+            if let Some(rest) = &mut active.rest {
+                rest.deadline = None;
+            }
+            for fork in active.forks.iter_mut().filter(|fork| !fork.ended) {
+                fork.timed_out = true;
+            }
+            self.cancel_forks(turn, transactions, name);
+            self.next_step(turn, transactions, name);
+        }
+    }
+}
+
+impl ResponseContext {
+    fn forks_made(&self) -> u16 {
+        u16::try_from(self.forks.len()).unwrap_or(u16::MAX)
+    }
+
+    /// Whether a fork of the step under way may still get an answer.
+    pub(super) fn is_step_pending(&self) -> bool {
+        self.forks.iter().skip(usize::from(self.step_at)).any(|fork| !fork.ended)
+    }
+
+    pub(super) fn is_pending(&self) -> bool {
+        self.forks.iter().any(|fork| !fork.ended)
+    }
+}
