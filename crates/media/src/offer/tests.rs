@@ -88,8 +88,8 @@ fn every_pair_of_directions() {
     insta::assert_snapshot!(table);
 }
 
-/// RFC 3264 §10.1: the basic exchange, from Bob's and from Alice's side. Of two audio streams and a video stream one
-/// audio stream is taken and the others are refused in their places.
+/// RFC 3264 §10.1: the basic exchange, seen from Bob. The audio stream is taken, both video streams are refused in their
+/// places.
 #[test]
 fn the_basic_exchange_of_the_rfc() {
     let offered = description(
