@@ -106,6 +106,7 @@ impl Receiver {
             Arrival::Duplicate => return Received::Ignored(Ignored::Duplicate),
             Arrival::Jump => return Received::Ignored(Ignored::Jump),
             Arrival::Restarted => {
+                self.keys = Reception::new();
                 if let Some(buffer) = &mut self.buffer {
                     buffer.reset();
                 }

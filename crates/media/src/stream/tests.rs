@@ -238,6 +238,28 @@ fn a_new_source() {
     assert_eq!(receiver.strays().foreign, 3);
 }
 
+/// A peer that restarts under its old SSRC, with timestamps behind the last: its sound and its keys are heard again.
+#[test]
+fn a_restarted_source() {
+    let mut receiver = receiver();
+    let mut packet = Vec::new();
+    let mut heard = Vec::new();
+    for (sequence, timestamp) in [(100, 1_000_000), (30_000, 0)] {
+        let mut sender = Sender::new(Codec::Pcmu, 1, sequence, timestamp);
+        sender.set_format(Codec::Pcmu, 0, Some(101));
+        sender.press(Key::of_char('5').unwrap(), 100).unwrap();
+        for _ in 0..8 {
+            sender.frame(&[0; FRAME], &mut packet);
+            if let Received::Key(key) = receiver.on_datagram(Duration::ZERO, &packet) {
+                heard.push(key.char());
+            }
+        }
+    }
+    assert_eq!(heard, ['5', '5']);
+    // The first packet after the jump is the one that is not believed.
+    assert_eq!((receiver.expected(), receiver.received(), receiver.strays().jumps), (15, 15, 1));
+}
+
 #[test]
 fn what_is_not_ours_is_counted_and_dropped() {
     let mut receiver = receiver();
