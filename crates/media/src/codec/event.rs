@@ -58,7 +58,8 @@ pub struct Report {
 impl Report {
     pub const LENGTH: usize = 4;
 
-    /// The first report of a payload; `None` if it is cut short.
+    /// The first report of a payload; `None` if it is cut short. More than one (RFC 4733 §2.5.1.5) is for events of
+    /// modems, which are no keys.
     pub fn parse(payload: &[u8]) -> Option<Self> {
         let [event, flags, high, low, ..] = *payload else { return None };
         Some(Self {
@@ -87,7 +88,7 @@ pub struct Transmission {
     ends: u8,
 }
 
-/// "the final packet for each event SHOULD be sent a total of three times" (RFC 4733 §2.5.1.4).
+/// How often the last report is sent (RFC 4733 §2.5.1.4).
 const ENDS: u8 = 3;
 /// -10 dBm0, what most telephones send.
 const VOLUME: u8 = 10;
@@ -98,7 +99,7 @@ impl Transmission {
         Self { key, timestamp, duration: duration.max(1), so_far: 0, ends: 0 }
     }
 
-    /// True before the first report: its packet carries the marker (RFC 4733 §2.2.1).
+    /// True before the first report: its packet carries the marker (RFC 4733 §2.2.2).
     pub const fn is_first(&self) -> bool {
         self.so_far == 0
     }

@@ -42,7 +42,7 @@ impl Format {
 }
 
 /// The formats of `media` that we understand, in its order. An `a=rtpmap` decides; without one the static payload
-/// types keep their meaning (RFC 3264 §5.1: "in the case of RTP [...] static payload types").
+/// types keep their meaning (RFC 3264 §5.1).
 pub fn understood(media: &Media) -> Vec<Format> {
     media.payload_types().filter_map(|payload_type| format(media, payload_type)).collect()
 }

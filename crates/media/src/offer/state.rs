@@ -31,11 +31,10 @@ impl State {
         match (self, event) {
             (Stable, SendOffer) => Ok(OfferSent),
             (Stable, ReceiveOffer) => Ok(OfferReceived),
-            // RFC 3264 §4: an answer is "accepted or rejected" at once; either ends the exchange.
+            // RFC 3264 §4: an offer is answered or rejected; either ends the exchange.
             (OfferSent, ReceiveAnswer) => Ok(Stable),
             (OfferReceived, SendAnswer) => Ok(Stable),
-            // RFC 3264 §8: "If the offer is rejected, [...] the session continues using the parameters previously
-            // negotiated".
+            // RFC 3261 §14.1: the session goes on as if the offer had never been made.
             (OfferSent | OfferReceived, Withdraw) => Ok(Stable),
             // RFC 3264 §4: "it MUST NOT generate a new offer if it has received an offer which it has not yet answered
             // or rejected", nor "if it has generated a prior offer for which it has not yet received an answer".
