@@ -64,7 +64,7 @@ impl Observer {
                 now,
                 level,
                 "held_back",
-                &[("event", what.into()), ("lines", held.into())],
+                &[("what", what.into()), ("lines", held.into())],
             );
         }
         true
