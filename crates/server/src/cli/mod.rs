@@ -93,6 +93,9 @@ pub struct Global {
     /// Colors: auto, always, never.
     #[arg(long, global = true, value_enum, default_value = "auto", hide_possible_values = true)]
     color: Color,
+    /// Results as JSON, one object or one per line, where there are any.
+    #[arg(long, global = true)]
+    json: bool,
     /// Results are not printed: the exit code says it.
     #[arg(short, long, global = true)]
     quiet: bool,

@@ -84,6 +84,9 @@ enum Command {
     Rm {
         /// alice, or alice@sip.example.com.
         name: String,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -136,13 +139,14 @@ fn run(global: &Global, settings: &Settings, command: &Command) -> Result<(), Re
             let last = ask(&request)?.last;
             show_change(settings, &last, made.then_some(&password), *json, "password changed");
         }
-        Command::Rm { name } => {
+        Command::Rm { name, json } => {
             let last = ask(&Request::UserRemove { name: name.clone() })?.last;
             let devices = last.get("bindings").and_then(Value::as_u64).unwrap_or(0);
-            print(&format!(
-                "{}   removed, with {devices} registered devices\n",
-                text(&last, "aor")
-            ));
+            let aor = text(&last, "aor");
+            print(&match json {
+                true => format!("{}\n", json!({"v": 1, "aor": aor, "devices": devices})),
+                false => format!("{aor}   removed, with {devices} registered devices\n"),
+            });
         }
         Command::List { json } => list(&ask(&Request::Users)?.items, *json),
         Command::Show { name, json } => show(&ask(&Request::Users)?.items, name, *json)?,

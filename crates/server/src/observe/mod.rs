@@ -3,6 +3,7 @@
 
 pub mod counter;
 pub mod log;
+mod throttle;
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,22 +14,60 @@ use sip_core::time::Instant;
 use crate::config::LogLevel;
 use counter::Counters;
 use log::{Log, Value};
+use throttle::Throttle;
 
 pub struct Observer {
     pub counters: Counters,
     pub log: Log,
+    throttles: Throttles,
+}
+
+/// One for each kind of line that anybody can cause by sending packets.
+#[derive(Debug, Default)]
+struct Throttles {
+    malformed: Throttle,
+    rejected: Throttle,
+    auth_failed: Throttle,
+    limit_hit: Throttle,
+}
+
+impl Throttles {
+    fn of(&self, event: &Event) -> Option<(&Throttle, &'static str)> {
+        match event {
+            Event::Malformed { .. } => Some((&self.malformed, "malformed")),
+            Event::Rejected { .. } => Some((&self.rejected, "rejected")),
+            Event::AuthFailed { .. } => Some((&self.auth_failed, "auth_failed")),
+            Event::LimitHit { .. } => Some((&self.limit_hit, "limit_hit")),
+            _ => None,
+        }
+    }
 }
 
 impl Observer {
     pub fn new(log: Log) -> Self {
-        Self { counters: Counters::default(), log }
+        Self { counters: Counters::default(), log, throttles: Throttles::default() }
     }
 
     pub fn event(&self, now: Instant, event: &Event) {
         let level = self.count(event);
-        if self.log.wants(level) {
+        if self.log.wants(level) && self.admit(now, level, event) {
             self.write(now, level, event);
         }
+    }
+
+    /// A kind that has filled its second is only counted; the line after says how many there were.
+    fn admit(&self, now: Instant, level: LogLevel, event: &Event) -> bool {
+        let Some((throttle, what)) = self.throttles.of(event) else { return true };
+        let Some(held) = throttle.admit(now) else { return false };
+        if held > 0 {
+            self.log.line(
+                now,
+                level,
+                "held_back",
+                &[("what", what.into()), ("lines", held.into())],
+            );
+        }
+        true
     }
 
     /// A datagram the kernel would not take.

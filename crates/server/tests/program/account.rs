@@ -44,6 +44,10 @@ fn with_a_server_and_at_once() {
     let folder = Folder::new();
     let server = Server::start(&folder, &[]);
     walk(&folder);
+    let wherever =
+        [["--json", "user", "list"], ["user", "--json", "list"], ["user", "list", "--json"]];
+    let said = wherever.map(|words| folder.ok(&words));
+    assert!(said[0].starts_with('{') && said.iter().all(|s| *s == said[0]), "{said:?}");
     let mut alice = Phone::new(&server, "alice");
     assert_eq!(folder.ok(&["regs", "list", "alice"]), "", "a user without a device");
     assert_eq!(alice.register("one"), 401);
@@ -57,7 +61,8 @@ fn with_a_server_and_at_once() {
         let item: serde_json::Value = serde_json::from_str(&line).expect("one object");
         assert_eq!((item["v"].as_u64(), item["aor"].as_str()), (Some(1), Some("alice@127.0.0.1")));
     }
-    assert!(folder.ok(&["user", "rm", "alice"]).contains("with 1 registered devices"));
+    let removed = folder.ok(&["user", "rm", "alice", "--json"]);
+    assert!(removed.contains("\"devices\":1"), "{removed}");
     assert_eq!(folder.ok(&["regs", "list"]), "");
     assert_eq!(folder.run(&["regs", "list", "alice"], "").code, 1, "there is no such user");
     assert_eq!(Phone::new(&server, "alice").register("two"), 401);
