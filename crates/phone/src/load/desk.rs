@@ -24,6 +24,8 @@ pub struct Desk {
     pub tally: Tally,
     /// When this turn began.
     pub now: Nanos,
+    /// How much faster than planned a person wants it.
+    pub scale: f64,
 }
 
 impl Desk {
@@ -36,6 +38,7 @@ impl Desk {
             timers,
             tally: Tally::default(),
             now: 0,
+            scale: 1.0,
         }
     }
 

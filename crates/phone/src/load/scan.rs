@@ -21,6 +21,7 @@ pub enum Name {
     RecordRoute,
     /// `WWW-Authenticate` or `Proxy-Authenticate`.
     Challenge,
+    RetryAfter,
     Other,
 }
 
@@ -41,6 +42,7 @@ fn name(bytes: &[u8]) -> Name {
         4 if is(b"CSeq") => Name::CSeq,
         7 if is(b"Call-ID") => Name::CallId,
         7 if is(b"Contact") => Name::Contact,
+        11 if is(b"Retry-After") => Name::RetryAfter,
         12 if is(b"Record-Route") => Name::RecordRoute,
         16 if is(b"WWW-Authenticate") => Name::Challenge,
         18 if is(b"Proxy-Authenticate") => Name::Challenge,
@@ -105,6 +107,13 @@ impl<'a> Message<'a> {
         None
     }
 
+    /// Seconds, without the comment and the parameters that may follow (RFC 3261 §20.33).
+    pub fn retry_after(&self) -> Option<u32> {
+        let line = self.lines().find(|line| line.name == Name::RetryAfter)?;
+        let digits = line.value.iter().take_while(|b| b.is_ascii_digit()).count();
+        number(&line.value[..digits])
+    }
+
     pub fn lines(&self) -> Lines<'a> {
         Lines(self.head)
     }
@@ -160,6 +169,18 @@ mod tests {
         let contact = m.lines().last().expect("a line");
         assert_eq!(uri(contact.value), b"sip:b@c");
         assert_eq!(contact.whole, b"Contact: \"x\" <sip:b@c>;q=1\r\n");
+    }
+
+    #[test]
+    fn a_time_to_come_back() {
+        let after = |value: &str| {
+            let text = format!(
+                "SIP/2.0 503 No\r\nCall-ID: x\r\nCSeq: 2 A\r\nRetry-After: {value}\r\n\r\n"
+            );
+            Message::read(text.as_bytes()).expect("a message").retry_after()
+        };
+        assert_eq!(after("120 (in a meeting);duration=3600"), Some(120));
+        assert_eq!((after("soon"), after("99999999999")), (None, None));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What the phones of a run say: every message is pushed piece by piece from strings made once.
-//! The Call-ID carries our own index, so an answer finds its call without a table. RFC 3261 §8.1.1, §10.2, §12.2, §13.
+//! The Call-ID carries our own index, so an answer finds its call without a table. RFC 3261 §8.1.1, §10.2, §12.2, §13;
+//! RFC 3428 §4.
 
 use std::net::SocketAddr;
 
@@ -35,11 +36,14 @@ pub struct Script {
     at_hosts: [Vec<u8>; 2],
     expires: Vec<u8>,
     sdp: Vec<u8>,
+    /// What messages are cut from.
+    text: Vec<u8>,
 }
 
 /// The rest of an INVITE's head, as long as real phones make it.
 const INVITE_TAIL: &[u8] = b"Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, INFO, REFER, NOTIFY\r\n\
     Supported: replaces, timer, 100rel, path\r\nUser-Agent: ringway-load\r\nContent-Type: application/sdp\r\n";
+const WORDS: &[u8] = b"The quick brown fox jumps over the lazy dog. ";
 const LAST: &[u8] = b"Max-Forwards: 70\r\nUser-Agent: ringway-load\r\nContent-Length: 0\r\n\r\n";
 
 impl Script {
@@ -65,7 +69,14 @@ impl Script {
             at_hosts: sides.map(at_host),
             expires: expires.to_string().into_bytes(),
             sdp,
+            text: Vec::new(),
         }
+    }
+
+    /// For messages of up to so many bytes.
+    pub fn with_text(mut self, longest: usize) -> Self {
+        self.text = WORDS.iter().copied().cycle().take(longest).collect();
+        self
     }
 
     pub fn users(&self) -> &Users {
@@ -200,6 +211,37 @@ impl Script {
         out.extend_from_slice(&self.sdp);
     }
 
+    /// A MESSAGE has no Contact: it makes no dialog (RFC 3428 §4).
+    pub fn message(
+        &self,
+        [from, to]: [u32; 2],
+        id: Id,
+        cseq: u32,
+        authorization: &[u8],
+        size: usize,
+        out: &mut Vec<u8>,
+    ) {
+        out.extend_from_slice(b"MESSAGE ");
+        self.push_user_uri(to, out);
+        out.extend_from_slice(b" SIP/2.0\r\n");
+        self.push_via(Side::Caller, id, cseq, b'm', out);
+        out.extend_from_slice(b"Max-Forwards: 70\r\n");
+        self.push_from(from, id, out);
+        out.extend_from_slice(b"To: <");
+        self.push_user_uri(to, out);
+        out.extend_from_slice(b">\r\n");
+        self.push_call_id(id, out);
+        push_cseq(cseq, b" MESSAGE\r\n", out);
+        out.extend_from_slice(authorization);
+        out.extend_from_slice(
+            b"User-Agent: ringway-load\r\nContent-Type: text/plain\r\nContent-Length: ",
+        );
+        let text = self.text.get(..size).unwrap_or(&self.text);
+        push_decimal(text.len() as u32, out);
+        out.extend_from_slice(b"\r\n\r\n");
+        out.extend_from_slice(text);
+    }
+
     /// The ACK of a final answer that was not 2xx: the INVITE's own branch and Request-URI (RFC 3261 §17.1.1.3).
     pub fn ack_refusal(
         &self,
@@ -298,7 +340,7 @@ mod tests {
 
     fn script() -> Script {
         let sides = ["127.0.0.1:5071".parse().unwrap(), "127.0.0.1:5072".parse().unwrap()];
-        Script::new(0xabcd, "example.com", Users::numbered("u", 10), sides, 3600)
+        Script::new(0xabcd, "example.com", Users::numbered("u", 10), sides, 3600).with_text(50)
     }
 
     #[test]
@@ -308,10 +350,11 @@ mod tests {
         let dialog =
             Dialog { target: b"sip:a@b", routes: b"Route: <sip:p;lr>\r\n", to: b"<sip:a>;tag=1" };
         type Write<'a> = &'a dyn Fn(&mut Vec<u8>);
-        let messages: [(&[u8], Write<'_>); 6] = [
+        let messages: [(&[u8], Write<'_>); 7] = [
             (b"REGISTER", &|out| script.register(3, id, 10, false, b"", out)),
             (b"OPTIONS", &|out| script.options(id, out)),
             (b"INVITE", &|out| script.invite(1, 2, id, 1, b"", out)),
+            (b"MESSAGE", &|out| script.message([1, 2], id, 1, b"", 50, out)),
             (b"ACK", &|out| script.ack_refusal(1, 2, id, 1, b"<sip:a>;tag=1", out)),
             (b"ACK", &|out| script.within(&dialog, 1, id, 1, false, out)),
             (b"BYE", &|out| script.within(&dialog, 1, id, 2, true, out)),

@@ -137,6 +137,7 @@ pub fn main() -> u8 {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
+            load::refuse_words(&error);
             return if error.use_stderr() { exit::USAGE } else { exit::YES };
         }
     };
