@@ -6,6 +6,7 @@ mod check;
 mod drain;
 mod exit_code;
 mod limit;
+mod load;
 mod panic;
 mod register;
 mod stream;
