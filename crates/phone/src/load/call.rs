@@ -12,6 +12,7 @@ use super::answer::{copy_head, tag};
 use super::desk::Desk;
 use super::scan::{self, Message, Name, Start};
 use super::script::{Dialog, Id, Script, Side};
+use super::talk::{CallSound, TALKS_MAX, Talks};
 use super::tally::Failure;
 use super::timer::{Alarm, Kind, Nanos};
 use super::wallet::Wallet;
@@ -56,6 +57,8 @@ struct Call {
     /// The same for the callee's 200.
     answered: Nanos,
     rang: bool,
+    /// The other's SDP was of no use.
+    mute: bool,
     target: Vec<u8>,
     routes: Vec<u8>,
     to: Vec<u8>,
@@ -68,6 +71,8 @@ pub struct Calls {
     calls: Vec<Call>,
     free: VecDeque<u32>,
     wallet: Wallet,
+    /// With sound.
+    talks: Option<Talks>,
     next: u32,
 }
 
@@ -75,12 +80,14 @@ pub struct Calls {
 const GIVE_UP: u8 = u8::MAX;
 
 impl Calls {
-    pub fn new(active_max: usize, wallet: Wallet) -> Self {
+    pub fn new(active_max: usize, sound: bool, wallet: Wallet) -> Self {
+        let active_max = if sound { active_max.min(TALKS_MAX) } else { active_max };
         let count = u32::try_from(active_max).unwrap_or(u32::MAX);
         Self {
             calls: (0..count).map(|_| Call::default()).collect(),
             free: (0..count).collect(),
             wallet,
+            talks: sound.then(|| Talks::new(active_max)),
             next: 0,
         }
     }
@@ -100,7 +107,35 @@ impl Calls {
         }
     }
 
+    /// The BYE was answered: a call with sound is a success when both were heard.
+    fn succeed(&mut self, slot: u32, desk: &mut Desk) {
+        let Some(call) = self.calls.get(slot as usize) else { return };
+        let (began, mute) = (call.began, call.mute);
+        match self.count_sound(slot, true, desk) {
+            _ if mute => desk.tally.fail(began, Failure::NoSdp),
+            Some(sound) if sound.is_one_way() => desk.tally.fail(began, Failure::OneWay),
+            _ => desk.tally.succeed(began),
+        }
+        self.finish(slot);
+    }
+
+    fn count_sound(&mut self, slot: u32, whole: bool, desk: &mut Desk) -> Option<CallSound> {
+        let sound = self.talks.as_mut()?.end(slot, whole)?;
+        desk.tally.heard(self.calls.get(slot as usize)?.began, &sound);
+        Some(sound)
+    }
+
+    /// The hold is over. With sound both fall silent, and a moment later the caller hangs up.
+    fn hang_up(&mut self, slot: u32, desk: &mut Desk, script: &Script) {
+        let (Some(talks), Some(call)) = (&mut self.talks, self.calls.get(slot as usize)) else {
+            return self.send_bye(slot, desk, script);
+        };
+        talks.stop(slot);
+        desk.timers.arm_drain(desk.now, call.alarm(slot, Kind::Drain));
+    }
+
     fn fail(&mut self, slot: u32, failure: Failure, desk: &mut Desk) {
+        self.count_sound(slot, false, desk);
         if let Some(call) = self.calls.get(slot as usize) {
             desk.tally.fail(call.began, failure);
         }
@@ -157,23 +192,7 @@ impl Calls {
         match status {
             ..200 if fresh => call.provisional(id.slot, status, desk),
             ..200 => {}
-            200..300 if fresh => {
-                call.learn(message);
-                call.caller = Caller::Talking;
-                let pauses = desk.timers.pauses();
-                let setup = desk.now.saturating_sub(call.began);
-                desk.tally.set_up(call.began, setup.saturating_sub(pauses.ring));
-                if call.answered > 0 {
-                    desk.tally.passed(call.began, desk.now.saturating_sub(call.answered));
-                }
-                call.send_within(id.slot, false, desk, script);
-                if pauses.hold == 0 {
-                    self.send_bye(id.slot, desk, script);
-                } else {
-                    let alarm = call.alarm(id.slot, Kind::Hold);
-                    desk.timers.arm_hold(desk.now, alarm);
-                }
-            }
+            200..300 if fresh => self.picked_up(id.slot, message, desk, script),
             200..300 => {
                 // The callee did not hear our ACK: each 2xx is acknowledged anew (RFC 3261 §13.2.2.4).
                 desk.tally.repeats += 1;
@@ -189,6 +208,30 @@ impl Calls {
                     status => self.fail(id.slot, Failure::Status(status), desk),
                 }
             }
+        }
+    }
+
+    /// The first 2xx: ACK, talk, hang up when the hold is over.
+    fn picked_up(&mut self, slot: u32, message: &Message<'_>, desk: &mut Desk, script: &Script) {
+        let Some(call) = self.calls.get_mut(slot as usize) else { return };
+        call.learn(message);
+        call.caller = Caller::Talking;
+        let pauses = desk.timers.pauses();
+        let setup = desk.now.saturating_sub(call.began);
+        desk.tally.set_up(call.began, setup.saturating_sub(pauses.ring));
+        if call.answered > 0 {
+            desk.tally.passed(call.began, desk.now.saturating_sub(call.answered));
+        }
+        call.send_within(slot, false, desk, script);
+        if let Some(talks) = &mut self.talks {
+            talks.aim(slot, Side::Caller, scan::pcmu(message.body()));
+            call.mute = !talks.begin(slot, desk.now);
+        }
+        if call.mute || pauses.hold == 0 {
+            self.hang_up(slot, desk, script);
+        } else {
+            let alarm = call.alarm(slot, Kind::Hold);
+            desk.timers.arm_hold(desk.now, alarm);
         }
     }
 
@@ -237,10 +280,7 @@ impl Calls {
                 match (status, self.live(id).filter(ending)) {
                     (_, None) => desk.tally.repeats += 1,
                     (..200, _) => {}
-                    (200..300, Some(call)) => {
-                        desk.tally.succeed(call.began);
-                        self.finish(id.slot);
-                    }
+                    (200..300, _) => self.succeed(id.slot, desk),
                     (status, _) => self.fail(id.slot, Failure::Status(status), desk),
                 }
             }
@@ -260,7 +300,12 @@ impl Calls {
         let id = script.id(message.call_id);
         let call = id.and_then(|id| Some((id, self.live(id)?)));
         match (method, call) {
-            (b"INVITE", Some((id, call))) => call.ring(id.slot, source, message, desk, script),
+            (b"INVITE", Some((id, call))) => {
+                call.ring(id.slot, source, message, desk, script);
+                if let Some(talks) = &mut self.talks {
+                    talks.aim(id.slot, Side::Callee, scan::pcmu(message.body()));
+                }
+            }
             (b"ACK", Some((_, call))) => {
                 if call.callee == Callee::Answered {
                     call.callee = Callee::Talking;
@@ -416,6 +461,10 @@ impl Unit for Calls {
         call.sent = desk.now;
         call.answered = 0;
         call.rang = false;
+        call.mute = false;
+        if let Some(talks) = &mut self.talks {
+            talks.reset(Id { slot, generation: call.generation });
+        }
         desk.tally.begin(desk.now);
         self.send_invite(slot, desk, script);
         true
@@ -467,8 +516,31 @@ impl Unit for Calls {
                 call.send_answer(alarm.slot, desk);
             }
             (Kind::Ring, _) if call.callee == Callee::Ringing => call.pick_up(alarm.slot, desk),
-            (Kind::Hold, Caller::Talking) => self.send_bye(alarm.slot, desk, script),
+            (Kind::Hold, Caller::Talking) => self.hang_up(alarm.slot, desk, script),
+            (Kind::Drain, Caller::Talking) => self.send_bye(alarm.slot, desk, script),
             _ => {}
+        }
+    }
+
+    fn tick(&mut self, desk: &mut Desk) {
+        if let Some(talks) = &mut self.talks {
+            talks.talk(desk);
+        }
+    }
+
+    fn next_tick(&self) -> Option<Nanos> {
+        self.talks.as_ref().and_then(Talks::next)
+    }
+
+    fn hear(&mut self, side: Side, bytes: &[u8], desk: &mut Desk) {
+        if let Some(talks) = &mut self.talks {
+            talks.hear(side, bytes, desk);
+        }
+    }
+
+    fn abandon(&mut self, desk: &mut Desk) {
+        for slot in 0..self.calls.len() as u32 {
+            self.count_sound(slot, false, desk);
         }
     }
 }

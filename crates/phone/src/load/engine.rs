@@ -1,7 +1,7 @@
 //! The loop of a run: begin what is due, fire timers, send, receive, wait. Phases: register the population, warm up,
 //! measure, let the last calls end, take the bindings away again.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use udp::{BATCH_MAX, Inbox, Options, Socket};
@@ -9,7 +9,7 @@ use udp::{BATCH_MAX, Inbox, Options, Socket};
 use super::Unit;
 use super::call::Calls;
 use super::control::{Control, Stop};
-use super::desk::Desk;
+use super::desk::{Desk, SOUND};
 use super::knee::LATE;
 use super::message::Letters;
 use super::observe;
@@ -60,6 +60,8 @@ pub struct Progress<'a> {
 /// How many may be registering at the same time before the calls begin.
 const REGISTERING_WINDOW: usize = 64;
 const PROGRESS_EVERY: Nanos = 100_000_000;
+/// Batches of RTP read in one turn.
+const HEARD_MAX: usize = 16;
 /// Reading a page map takes the server's locks: twice a second is plenty.
 const PROBE_EVERY: Nanos = 500_000_000;
 
@@ -92,7 +94,8 @@ pub fn run(
         }
         Scenario::Options => engine.measure(&mut Pings::new(plan.active_max), plan, &mut watch)?,
         Scenario::Call => {
-            engine.measure(&mut Calls::new(plan.active_max, wallet()), plan, &mut watch)?
+            let mut calls = Calls::new(plan.active_max, plan.sound, wallet());
+            engine.measure(&mut calls, plan, &mut watch)?
         }
         Scenario::Message => {
             let mut letters = Letters::new(plan.active_max, plan.sizes, wallet());
@@ -108,6 +111,25 @@ pub fn run(
     }
     report.interrupted = control.interrupted();
     Ok(report)
+}
+
+/// A socket for RTP: "an even destination port number" (RFC 3550 §11), unless the system gives odd ones only.
+fn sound(ip: IpAddr) -> Result<(SocketAddr, Socket), LoadError> {
+    const ATTEMPTS: usize = 16;
+    let address = SocketAddr::new(ip, 0);
+    let bind = || {
+        Socket::bind(address, &Options::default())
+            .and_then(|socket| Ok((socket.local_addr()?, socket)))
+            .map_err(|source| LoadError::Bind { address, source })
+    };
+    let mut odd = Vec::new();
+    loop {
+        let (at, socket) = bind()?;
+        if at.port() % 2 == 0 || odd.len() == ATTEMPTS {
+            return Ok((at, socket));
+        }
+        odd.push(socket);
+    }
 }
 
 struct Engine<'a> {
@@ -138,10 +160,19 @@ impl<'a> Engine<'a> {
             .map_or(0, |since| since.as_millis() as u32)
             ^ std::process::id().rotate_left(16);
         let sides = [caller_at, callee_at];
-        Ok(Self {
-            desk: Desk::new([caller, callee], plan.target, Timers::new(pauses)),
-            script: Script::new(run, &plan.domain, plan.users.clone(), sides, plan.expires)
+        let (mut sockets, mut script) = (
+            vec![caller, callee],
+            Script::new(run, &plan.domain, plan.users.clone(), sides, plan.expires)
                 .with_text(plan.sizes.1),
+        );
+        if plan.sound {
+            let ((caller_at, caller), (callee_at, callee)) = (sound(plan.bind)?, sound(plan.bind)?);
+            script = script.with_sound([caller_at, callee_at]);
+            sockets.extend([caller, callee]);
+        }
+        Ok(Self {
+            desk: Desk::new(sockets, plan.target, Timers::new(pauses)),
+            script,
             inbox: Inbox::new(BATCH_MAX),
             began: Instant::now(),
             control,
@@ -235,11 +266,14 @@ impl<'a> Engine<'a> {
             &plan.server_pids,
         );
         self.finish(unit, begin, watch)?;
+        unit.abandon(&mut self.desk);
         let tally = std::mem::take(&mut self.desk.tally);
         let mut report = Report::new(plan, tally, window);
         report.asked = asked;
         report.crowded = late > LATE && pacer.crowded();
         report.sender_limited |= late > LATE;
+        report.drops = self.desk.drops();
+        report.sender_limited |= report.drops > 0;
         report.stopped = self.control.stop() > Stop::Not;
         report.memory_peak = peak;
         Ok(report)
@@ -283,13 +317,19 @@ impl<'a> Engine<'a> {
         while let Some(alarm) = self.desk.timers.pop(self.desk.now) {
             unit.alarm(alarm, &mut self.desk, &self.script);
         }
+        unit.tick(&mut self.desk);
         let blocked = self.desk.flush();
-        let received = self.receive(Side::Caller, unit)? + self.receive(Side::Callee, unit)?;
+        let mut received = 0;
+        for side in [Side::Caller, Side::Callee] {
+            // Sound first: what arrived before the answer to a BYE belongs to its call.
+            received += self.hear(side, unit)? + self.receive(side, unit)?;
+        }
         if received > 0 || blocked {
             return Ok(());
         }
         let mut until = self.desk.now + PROGRESS_EVERY;
-        for earlier in [next_start, self.desk.timers.next_deadline()].into_iter().flatten() {
+        let deadline = self.desk.timers.next_deadline();
+        for earlier in [next_start, deadline, unit.next_tick()].into_iter().flatten() {
             until = until.min(earlier);
         }
         self.tick();
@@ -317,6 +357,28 @@ impl<'a> Engine<'a> {
             }
         }
         Ok(self.inbox.len())
+    }
+
+    /// RTP, if there is any, as far as a stall may have let it pile up.
+    fn hear(&mut self, side: Side, unit: &mut impl Unit) -> Result<usize, LoadError> {
+        let mut heard = 0;
+        for _ in 0..HEARD_MAX {
+            let Some(socket) = self.desk.sockets.get(SOUND + side as usize) else { break };
+            match socket.receive(&mut self.inbox) {
+                Ok(_) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(LoadError::Receive(error)),
+            }
+            self.desk.now = self.began.elapsed().as_nanos() as Nanos;
+            for datagram in self.inbox.datagrams() {
+                unit.hear(side, datagram.bytes, &mut self.desk);
+            }
+            heard += self.inbox.len();
+            if self.inbox.len() < self.inbox.capacity() {
+                break;
+            }
+        }
+        Ok(heard)
     }
 
     fn progress(

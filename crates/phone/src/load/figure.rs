@@ -18,6 +18,32 @@ pub struct Figures {
     pub dial: Histogram,
     /// One way through the proxy: sent by one phone, received by the other.
     pub pass: Histogram,
+    /// Of calls that have ended.
+    pub sound: Sound,
+}
+
+/// The RTP of calls with sound, both directions together.
+#[derive(Default)]
+pub struct Sound {
+    /// Packets.
+    pub sent: u64,
+    /// Each counted once.
+    pub received: u64,
+    pub lost: u64,
+    pub duplicates: u64,
+    /// Of each stream in the end (RFC 3550 §6.4.1).
+    pub jitter: Histogram,
+    /// The share that the worst call lost, 0 to 1.
+    pub worst: f64,
+    /// Streams of which nothing arrived.
+    pub silent: u64,
+}
+
+impl Sound {
+    /// 0 to 1.
+    pub fn loss(&self) -> f64 {
+        self.lost as f64 / self.sent.max(1) as f64
+    }
 }
 
 impl Figures {

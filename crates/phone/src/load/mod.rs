@@ -24,6 +24,7 @@ mod schedule;
 mod script;
 mod step;
 mod storm;
+mod talk;
 mod tally;
 mod text;
 mod timer;
@@ -34,7 +35,7 @@ use std::net::SocketAddr;
 
 pub use control::{Control, Stop};
 pub use engine::{LoadError, Phase, Progress, run};
-pub use figure::Figures;
+pub use figure::{Figures, Sound};
 pub use histogram::Histogram;
 pub use knee::{Breach, Knee};
 pub use observe::{Usage, usage};
@@ -74,6 +75,20 @@ trait Unit {
 
     /// A person made a pause: what has times of its own moves by it.
     fn postpone(&mut self, _by: Nanos) {}
+
+    /// Sends what its own clock wants, once a turn.
+    fn tick(&mut self, _desk: &mut Desk) {}
+
+    /// When that is again.
+    fn next_tick(&self) -> Option<Nanos> {
+        None
+    }
+
+    /// An RTP packet reached the phones of `side`.
+    fn hear(&mut self, _side: Side, _bytes: &[u8], _desk: &mut Desk) {}
+
+    /// The run ends here: what is still going on is counted as far as it came.
+    fn abandon(&mut self, _desk: &mut Desk) {}
 
     /// There is nothing left to begin.
     fn is_over(&self) -> bool {

@@ -193,6 +193,7 @@ mod tests {
                 secret: None,
                 ring: Duration::ZERO,
                 hold: Duration::ZERO,
+                sound: false,
                 sizes: (0, 0),
                 expires: 60,
                 bind: local.ip(),
@@ -205,7 +206,7 @@ mod tests {
             Self {
                 pacer: Pacer::new(&plan, 0, 0),
                 unit: Counter { room, ..Counter::default() },
-                desk: Desk::new([socket(), socket()], local, Timers::new(Pauses::default())),
+                desk: Desk::new(vec![socket(), socket()], local, Timers::new(Pauses::default())),
                 script: Script::new(1, "example.com", users, [local, local], 60),
                 control: Control::default(),
             }

@@ -150,6 +150,8 @@ pub struct Plan {
     pub secret: Option<Secret>,
     pub ring: Duration,
     pub hold: Duration,
+    /// Both phones of a call send and receive RTP.
+    pub sound: bool,
     /// Bytes in a MESSAGE, from..=to.
     pub sizes: (usize, usize),
     /// Seconds asked for in REGISTER.

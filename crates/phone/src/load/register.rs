@@ -158,7 +158,7 @@ impl Registrations {
                     let pause = retry_after.map_or(RETRY, |after| Nanos::from(after) * RETRY);
                     schedule.push(user, desk.now, pause, RETRY);
                 }
-                Failure::Status(_) | Failure::Credentials => storm.is_refused(),
+                _ => storm.is_refused(),
             }
         }
     }

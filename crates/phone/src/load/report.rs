@@ -69,6 +69,8 @@ pub struct Report {
     pub scenario: Scenario,
     pub target: String,
     pub pace: Pace,
+    /// The calls had RTP.
+    pub sound: bool,
     /// Units a second that were asked for in the end; None in a closed loop.
     pub asked: Option<f64>,
     pub seconds: f64,
@@ -85,6 +87,8 @@ pub struct Report {
     pub sender_cpu: f64,
     /// The sender, not the server, decided the rate.
     pub sender_limited: bool,
+    /// Datagrams our own sockets lost because we did not read them in time.
+    pub drops: u64,
     /// Because everybody was busy: too few users, or too few units at the same time.
     pub crowded: bool,
     /// Of a ramp.
@@ -109,11 +113,14 @@ impl Report {
                 memory: after.memory,
             }
         });
+        // Packets that we sent late are jitter of our own.
+        let late_sound = tally.late_sound * 100 > tally.whole.sound.sent;
         let knee = tally.steps.as_ref().map(|steps| knee::find(steps, &plan.limits));
         Self {
             scenario: plan.scenario,
             target: plan.target.to_string(),
             pace: plan.pace,
+            sound: plan.sound,
             asked: None,
             seconds,
             rate: measured.ok as f64 / seconds,
@@ -123,7 +130,8 @@ impl Report {
             memory_peak: None,
             registered: 0,
             sender_cpu,
-            sender_limited: sender_cpu > SENDER_BUSY,
+            sender_limited: sender_cpu > SENDER_BUSY || late_sound,
+            drops: 0,
             crowded: false,
             knee,
             storm: None,
@@ -162,11 +170,13 @@ impl Report {
             "setup_ms": latency(&whole.setup),
             "dial_ms": latency(&whole.dial),
             "pass_ms": latency(&whole.pass),
+            "rtp": self.sound.then(|| sound_json(&self.tally)),
             "knee": self.knee.as_ref().map(knee_json),
             "steps": self.tally.steps.as_ref().map(steps_json),
             "storm": self.storm.map(storm_json),
             "sender": {
                 "cpu": self.sender_cpu, "limited": self.sender_limited, "crowded": self.crowded,
+                "drops": self.drops,
             },
             "server": self.server.map(|server| json!({
                 "us_per_unit": server.micros_per_unit, "cpu": server.cpu_share, "memory": server.memory,
@@ -190,6 +200,16 @@ fn pace(pace: Pace) -> Value {
     }
 }
 
+fn sound_json(tally: &Tally) -> Value {
+    let sound = &tally.whole.sound;
+    json!({
+        "sent": sound.sent, "received": sound.received, "lost": sound.lost,
+        "loss_percent": sound.loss() * 100.0, "duplicates": sound.duplicates,
+        "jitter_ms": latency(&sound.jitter), "worst_call_loss_percent": sound.worst * 100.0,
+        "silent": sound.silent, "stray": tally.stray_sound, "late": tally.late_sound,
+    })
+}
+
 fn knee_json(knee: &Knee) -> Value {
     let breach = knee.breach.as_ref().map(|breach| {
         json!({
@@ -208,7 +228,7 @@ fn steps_json(steps: &Steps) -> Value {
             "step": index + 1, "at": index as f64 * seconds, "rate": step.rate,
             "started": figures.started, "ok": figures.ok, "failed": figures.failed,
             "retransmissions": figures.retransmissions, "unexpected": figures.unexpected,
-            "setup_ms": latency(&figures.setup), "sender_cpu": step.sender_cpu,
+            "setup_ms": latency(&figures.setup), "rtp_lost": figures.sound.lost, "sender_cpu": step.sender_cpu,
             "late_ms": step.late as f64 / 1e6, "crowded": step.crowded,
         })
     };

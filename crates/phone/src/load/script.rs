@@ -35,7 +35,8 @@ pub struct Script {
     /// Per side: `@HOST:PORT>` of the Contact.
     at_hosts: [Vec<u8>; 2],
     expires: Vec<u8>,
-    sdp: Vec<u8>,
+    /// The caller's offer and the callee's answer, with their length.
+    sdp: [Vec<u8>; 2],
     /// What messages are cut from.
     text: Vec<u8>,
 }
@@ -52,14 +53,10 @@ impl Script {
         push_hex(run.into(), &mut digits);
         let via = |side| format!("Via: SIP/2.0/UDP {side};rport;branch=z9hG4bK").into_bytes();
         let at_host = |side| format!("@{side}>").into_bytes();
-        let family = if sides[0].is_ipv6() { "IP6" } else { "IP4" };
-        let host = sides[0].ip();
-        let sdp = format!(
-            "v=0\r\no=load 20518 0 IN {family} {host}\r\ns=-\r\nc=IN {family} {host}\r\nt=0 0\r\n\
-             m=audio 30000 RTP/AVP 0 8 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n\
-             a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=sendrecv\r\n"
-        );
-        let sdp = format!("Content-Length: {}\r\n\r\n{sdp}", sdp.len()).into_bytes();
+        let formats = "0 8 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n\
+             a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15";
+        // Nobody listens there: without sound an SDP is only as long as a real one.
+        let nowhere = SocketAddr::new(sides[0].ip(), 30_000);
         Self {
             run: digits,
             users,
@@ -68,7 +65,7 @@ impl Script {
             vias: sides.map(via),
             at_hosts: sides.map(at_host),
             expires: expires.to_string().into_bytes(),
-            sdp,
+            sdp: [nowhere; 2].map(|address| sdp(address, formats)),
             text: Vec::new(),
         }
     }
@@ -76,6 +73,12 @@ impl Script {
     /// For messages of up to so many bytes.
     pub fn with_text(mut self, longest: usize) -> Self {
         self.text = WORDS.iter().copied().cycle().take(longest).collect();
+        self
+    }
+
+    /// Calls with sound: each side listens at its own address, for PCMU.
+    pub fn with_sound(mut self, sides: [SocketAddr; 2]) -> Self {
+        self.sdp = sides.map(|address| sdp(address, "0\r\na=rtpmap:0 PCMU/8000\r\na=ptime:20"));
         self
     }
 
@@ -208,7 +211,7 @@ impl Script {
         self.push_contact(Side::Caller, caller, out);
         out.extend_from_slice(authorization);
         out.extend_from_slice(INVITE_TAIL);
-        out.extend_from_slice(&self.sdp);
+        out.extend_from_slice(&self.sdp[Side::Caller as usize]);
     }
 
     /// A MESSAGE has no Contact: it makes no dialog (RFC 3428 §4).
@@ -293,11 +296,22 @@ impl Script {
         self.push_contact(Side::Callee, callee, out);
         if with_body {
             out.extend_from_slice(b"Content-Type: application/sdp\r\n");
-            out.extend_from_slice(&self.sdp);
+            out.extend_from_slice(&self.sdp[Side::Callee as usize]);
         } else {
             out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
         }
     }
+}
+
+/// An SDP for one audio stream at `address`, and before it the end of the head.
+fn sdp(address: SocketAddr, formats: &str) -> Vec<u8> {
+    let (host, port) = (address.ip(), address.port());
+    let family = if address.is_ipv6() { "IP6" } else { "IP4" };
+    let sdp = format!(
+        "v=0\r\no=load 20518 0 IN {family} {host}\r\ns=-\r\nc=IN {family} {host}\r\nt=0 0\r\n\
+         m=audio {port} RTP/AVP {formats}\r\na=sendrecv\r\n"
+    );
+    format!("Content-Length: {}\r\n\r\n{sdp}", sdp.len()).into_bytes()
 }
 
 /// What the caller learned from the 2xx.

@@ -6,6 +6,7 @@ use std::io;
 
 use super::figure::Figures;
 use super::step::Steps;
+use super::talk::CallSound;
 use super::timer::Nanos;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,6 +17,10 @@ pub enum Failure {
     Timeout,
     /// The challenge could not be answered: no password, or refused again.
     Credentials,
+    /// The other's SDP has no PCMU, or no address for it.
+    NoSdp,
+    /// Packets were sent and one side heard none of them.
+    OneWay,
 }
 
 #[derive(Default)]
@@ -29,6 +34,10 @@ pub struct Tally {
     pub repeats: u64,
     pub send_errors: u64,
     pub send_error: Option<String>,
+    /// RTP packets that we sent late ourselves.
+    pub late_sound: u64,
+    /// RTP packets of no call that is going on.
+    pub stray_sound: u64,
     /// Of a ramp.
     pub steps: Option<Steps>,
 }
@@ -72,6 +81,10 @@ impl Tally {
         self.count(began, |f| f.pass.record(took));
     }
 
+    pub fn heard(&mut self, began: Nanos, sound: &CallSound) {
+        self.count(began, |f| sound.add_to(&mut f.sound));
+    }
+
     /// It belongs to no unit: it counts where it was met.
     pub fn unexpected(&mut self, now: Nanos) {
         self.count(now, |f| f.unexpected += 1);
@@ -91,6 +104,8 @@ impl core::fmt::Display for Failure {
             Failure::Status(status) => write!(f, "{status}"),
             Failure::Timeout => f.write_str("timeout"),
             Failure::Credentials => f.write_str("credentials"),
+            Failure::NoSdp => f.write_str("no usable SDP"),
+            Failure::OneWay => f.write_str("one-way sound"),
         }
     }
 }

@@ -18,6 +18,8 @@ struct Habits {
     refuses: Option<&'static str>,
     /// So many REGISTERs are told to come again at once.
     busy: u32,
+    /// Refuses the audio in every SDP, without changing its length.
+    spoils_sdp: bool,
 }
 
 struct StandIn {
@@ -98,6 +100,7 @@ fn serve(socket: &UdpSocket, mut habits: Habits, over: &AtomicBool, longest: &At
                 (format!("{first}\r\n{hop}\r\n{rest}"), callee)
             }
         };
+        let out = if habits.spoils_sdp { out.replace("RTP/AVP 0", "RTP/AVP 8") } else { out };
         socket.send_to(out.as_bytes(), target.unwrap_or(source)).unwrap();
     }
 }
@@ -137,6 +140,7 @@ fn plan(server: &StandIn, scenario: Scenario) -> Plan {
         port: 0,
         active_max: 100,
         keep_registered: false,
+        sound: false,
         sizes: (20, 300),
         server_pids: vec![std::process::id()],
         limits: Vec::new(),
@@ -412,6 +416,7 @@ fn conditions_that_never_come_true_are_refused() {
         ("storm.time>1s", Scenario::Register),
         ("dial.p50>1ms", Scenario::Message),
         ("pass.p50>1ms", Scenario::Options),
+        ("rtp.loss>1%", Scenario::Call),
     ] {
         let why = fits(text, scenario).expect_err(text);
         assert!(why.contains("would never come true"), "{why}");
@@ -425,4 +430,39 @@ fn conditions_that_never_come_true_are_refused() {
     ] {
         assert_eq!(fits(text, scenario), Ok(()), "{text}");
     }
+}
+
+#[test]
+fn calls_have_sound_both_ways() {
+    let server = StandIn::start(Habits::default());
+    let report = go(&Plan {
+        pace: Pace::Window(3),
+        duration: Duration::from_millis(20),
+        hold: Duration::from_millis(200),
+        sound: true,
+        ..plan(&server, Scenario::Call)
+    });
+    let (t, sound) = (&report.tally.whole, &report.tally.whole.sound);
+    assert_eq!((t.started, t.ok), (3, 3), "{}", report.to_text());
+    // 200 ms each way, three calls; a machine that stalls makes up for it or says less.
+    assert!(sound.sent >= 6 && sound.sent <= 66, "{}", sound.sent);
+    assert_eq!((sound.received, sound.lost, sound.silent), (sound.sent, 0, 0));
+    assert_eq!((sound.jitter.count(), report.tally.stray_sound), (6, 0));
+    assert_eq!(report.to_json()["rtp"]["sent"].as_u64(), Some(sound.sent));
+    assert!(report.to_text().contains("rtp       sent "), "{}", report.to_text());
+    let broken = |text: &str| text.parse::<FailIf>().unwrap().broken_by(&report).is_some();
+    for fine in ["rtp.loss>0%", "rtp.lost>0", "rtp.worst>0%", "rtp.silent>0", "rtp.jitter>60s"] {
+        assert!(!broken(fine), "{fine}");
+    }
+    assert!(broken("rtp.loss<1%") && broken("rtp.jitter<60s"));
+}
+
+#[test]
+fn an_answer_without_an_address_is_a_failure_with_a_name() {
+    let server = StandIn::start(Habits { spoils_sdp: true, ..Habits::default() });
+    let report = go(&Plan { sound: true, ..plan(&server, Scenario::Call) });
+    let t = &report.tally.whole;
+    assert!(t.failed > 0 && t.ok == 0 && t.started == t.failed, "{}", report.to_text());
+    assert_eq!(report.tally.failures.get(&Failure::NoSdp), Some(&t.failed));
+    assert_eq!(t.sound.sent, 0);
 }

@@ -41,12 +41,35 @@ impl Report {
         if whole.pass.count() > 0 {
             let _ = writeln!(out, "through   {}", line(&whole.pass));
         }
+        self.push_sound(&mut out);
         self.push_storm(&mut out);
         if let Some(knee) = &self.knee {
             let _ = writeln!(out, "{}", knee.sentence());
         }
         self.push_costs(&mut out);
         out
+    }
+
+    fn push_sound(&self, out: &mut String) {
+        let sound = &self.tally.whole.sound;
+        if !self.sound {
+            return;
+        }
+        let _ = write!(
+            out,
+            "rtp       sent {}  received {}  lost {} ({:.2} %)  worst call {:.2} %  jitter p50 {:.2} max {:.2} ms",
+            grouped(sound.sent),
+            grouped(sound.received),
+            grouped(sound.lost),
+            sound.loss() * 100.0,
+            sound.worst * 100.0,
+            millis(sound.jitter.quantile(500)),
+            millis(sound.jitter.max()),
+        );
+        if sound.silent > 0 {
+            let _ = write!(out, "  {} STREAMS SILENT", grouped(sound.silent));
+        }
+        out.push('\n');
     }
 
     fn push_storm(&self, out: &mut String) {
@@ -88,6 +111,9 @@ impl Report {
         } else {
             "so the sender was not the limit"
         };
+        if self.drops > 0 {
+            let _ = writeln!(out, "our own sockets lost {} datagrams", grouped(self.drops));
+        }
         let cpu = self.sender_cpu * 100.0;
         let rate = self.rate;
         let _ = writeln!(out, "achieved {rate:.1}/s of {asked}; sender CPU {cpu:.0} %, {verdict}");

@@ -39,6 +39,22 @@ enum OfUnits {
     Count(Count, bool),
     /// Milliseconds; which clock, which thousandth (0: the minimum).
     Latency(Clock, u64),
+    Sound(OfSound),
+}
+
+/// Of the RTP of calls that have ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum OfSound {
+    /// Percent of what was sent.
+    Loss,
+    /// Packets.
+    Lost,
+    /// Milliseconds, of the worst stream.
+    Jitter,
+    /// Percent of the worst call.
+    Worst,
+    /// Streams of which nothing arrived.
+    Silent,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -70,7 +86,7 @@ pub enum FailIfError {
     #[error(
         "`{0}` is not a condition; try failed>0.1%, retrans>5%, unexpected>0, rate<1000, setup.p99>50ms \
          (setup, dial or pass; min, p50, p90, p99, p999 or max), knee<300, storm.time>30s, storm.peak<1000, \
-         storm.missing>0"
+         storm.missing>0, rtp.loss>1%, rtp.lost>0, rtp.worst>5%, rtp.jitter>30ms, rtp.silent>0"
     )]
     Unreadable(String),
     #[error("`{0}` would never come true: {1}")]
@@ -110,6 +126,8 @@ fn measure(name: &str, unit: Unit) -> Option<Measure> {
     };
     let rate = matches!(unit, Unit::Nothing | Unit::PerSecond);
     let time = matches!(unit, Unit::Time(_));
+    let percent = unit == Unit::Percent;
+    let sound = |of_sound| Measure::Units(OfUnits::Sound(of_sound));
     match name {
         "failed" => count(Count::Failed),
         "retrans" => count(Count::Retransmissions),
@@ -119,6 +137,11 @@ fn measure(name: &str, unit: Unit) -> Option<Measure> {
         "storm.time" => time.then_some(Measure::StormTime),
         "storm.peak" => rate.then_some(Measure::StormPeak),
         "storm.missing" => (unit == Unit::Nothing).then_some(Measure::StormMissing),
+        "rtp.loss" => percent.then_some(sound(OfSound::Loss)),
+        "rtp.worst" => percent.then_some(sound(OfSound::Worst)),
+        "rtp.jitter" => time.then_some(sound(OfSound::Jitter)),
+        "rtp.lost" => (unit == Unit::Nothing).then_some(sound(OfSound::Lost)),
+        "rtp.silent" => (unit == Unit::Nothing).then_some(sound(OfSound::Silent)),
         _ if time => latency(name).map(Measure::Units),
         _ => None,
     }
@@ -154,6 +177,7 @@ impl FailIf {
             Measure::StormTime | Measure::StormPeak | Measure::StormMissing if !storm => {
                 "only --scenario register-storm has a storm"
             }
+            Measure::Units(OfUnits::Sound(_)) if !plan.sound => "only calls with --media have RTP",
             Measure::Units(OfUnits::Latency(Clock::Dial, _)) if plan.scenario != Scenario::Call => {
                 "only --scenario call rings"
             }
@@ -221,6 +245,16 @@ impl OfUnits {
                 let time = if per_mille == 0 { clock.min() } else { clock.quantile(per_mille) };
                 time.as_secs_f64() * 1e3
             }
+            OfUnits::Sound(of_sound) => {
+                let sound = &figures.sound;
+                match of_sound {
+                    OfSound::Loss => sound.loss() * 100.0,
+                    OfSound::Lost => sound.lost as f64,
+                    OfSound::Jitter => sound.jitter.max().as_secs_f64() * 1e3,
+                    OfSound::Worst => sound.worst * 100.0,
+                    OfSound::Silent => sound.silent as f64,
+                }
+            }
         }
     }
 }
@@ -247,6 +281,10 @@ mod tests {
         assert_eq!(read("setup.p99 > 50ms"), (p99, true, 50.0));
         let max = Measure::Units(OfUnits::Latency(Clock::Pass, 1_000));
         assert_eq!(read("pass.max>1s"), (max, true, 1_000.0));
+        let loss = Measure::Units(OfUnits::Sound(OfSound::Loss));
+        assert_eq!(read("rtp.loss>1%"), (loss, true, 1.0));
+        let jitter = Measure::Units(OfUnits::Sound(OfSound::Jitter));
+        assert_eq!(read("rtp.jitter>30ms"), (jitter, true, 30.0));
         assert_eq!(read("rate<1000"), (Measure::Rate, false, 1_000.0));
         assert_eq!(read("knee<300/s"), (Measure::Knee, false, 300.0));
         assert_eq!(read("storm.time>30s"), (Measure::StormTime, true, 30_000.0));
@@ -271,6 +309,10 @@ mod tests {
             "storm.time>5",
             "storm.missing>5%",
             "loss>1%",
+            "rtp.loss>1",
+            "rtp.lost>1%",
+            "rtp.jitter>5%",
+            "rtp.silent>5ms",
         ] {
             assert!(text.parse::<FailIf>().is_err(), "{text}");
         }

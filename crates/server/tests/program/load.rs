@@ -70,6 +70,25 @@ fn every_scenario_adds_up() {
 }
 
 #[test]
+fn callers_hear_each_other() {
+    let folder = Folder::new();
+    let (_server, address) = open(&folder);
+    let words =
+        "--media --callers 4 --hold 300ms --for 50ms --fail-if rtp.loss>0% --fail-if rtp.silent>0";
+    let done = load(&folder, &address, words);
+    let report = object(&done);
+    assert_eq!(done.code, 0, "{done:?}");
+    let (units, rtp) = (&report["units"], &report["rtp"]);
+    assert_eq!((&units["started"], &units["ok"]), (&4.into(), &4.into()), "{report}");
+    assert!(rtp["sent"].as_u64().is_some_and(|sent| sent >= 8), "{report}");
+    assert_eq!(
+        (&rtp["received"], &rtp["lost"], &rtp["stray"]),
+        (&rtp["sent"], &0.into(), &0.into())
+    );
+    assert_eq!(rtp["jitter_ms"]["count"], 8, "two streams a call");
+}
+
+#[test]
 fn a_ramp_says_where_it_broke() {
     let folder = Folder::new();
     let (_server, address) = open(&folder);
@@ -136,6 +155,9 @@ fn a_refusal_is_an_object_too() {
         (2, "--ramp 1..2/1s --rate 5", "cannot be used with"),
         (2, "--users 0", "nobody to call"),
         (2, "--size 5", "only --scenario message"),
+        (2, "--media --scenario message", "only --scenario call"),
+        (2, "--callers 5 --ramp 1..2/1s", "cannot be used with"),
+        (2, "--fail-if rtp.loss>1%", "only calls with --media"),
         (2, "--scenario re-register --rate 5", "--expires make the rate"),
         (2, "--scenario re-register", "nothing would happen"),
         (2, "--scenario register-storm --rate 5", "--window"),

@@ -12,6 +12,7 @@ use phone::load::{FailIf, Ramp, Scenario};
 #[command(after_help = "Examples:\n  \
     ringway load 127.0.0.1 --rate 100 --for 30s\n  \
     ringway load 127.0.0.1 --ramp 10..500/60s        # where does it break?\n  \
+    ringway load 127.0.0.1 --media --callers 200 --for 1m --fail-if 'rtp.loss>1%'\n  \
     ringway load 127.0.0.1 --scenario register --users 200000 --window 256\n  \
     ringway load 127.0.0.1 --scenario re-register --users 100000 --expires 120\n  \
     ringway load 127.0.0.1 --scenario register-storm --users 50000\n  \
@@ -34,6 +35,14 @@ pub struct Args {
     /// Keep so many units going, the next one when one ends.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub window: Option<u32>,
+    /// Keep so many callers in a call: --window in the words of a call.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(conflicts_with_all = ["rate", "window", "ramp"])]
+    pub callers: Option<u32>,
+    /// Both phones of each call send and receive RTP (PCMU, 50 packets a
+    /// second each way), and what is lost is counted.
+    #[arg(long)]
+    pub media: bool,
     /// Let the rate rise evenly, FROM..TO/TIME, and find the knee: the last
     /// rate at which every --fail-if held [without one: failed>0.1%, and the
     /// p99 of the set-up above four times that of the ramp's first tenth, or
@@ -75,7 +84,7 @@ pub struct Args {
     /// How long the callee rings.
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = time)]
     pub ring: Duration,
-    /// How long a call lasts after its ACK [default: 0s].
+    /// How long a call lasts after its ACK [default: 0s; with --media 5s].
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub hold: Option<Duration>,
     /// Bytes in a MESSAGE: 300, or 20..1000 [default: 100]. Above some 900
@@ -104,8 +113,8 @@ pub struct Args {
     /// One JSON object on standard output instead of words, whatever happens.
     #[arg(long)]
     pub json: bool,
-    /// Exit 1 when this holds: 'failed>0.1%', 'setup.p99>50ms', 'knee<300',
-    /// 'storm.time>30s' (may be repeated). On a ramp a condition on units is
+    /// Exit 1 when this holds: 'failed>0.1%', 'setup.p99>50ms', 'rtp.loss>1%',
+    /// 'knee<300', 'storm.time>30s' (may be repeated). On a ramp a condition on units is
     /// what the knee is made of and does not decide the exit code.
     #[arg(long, value_name = "CONDITION")]
     pub fail_if: Vec<FailIf>,

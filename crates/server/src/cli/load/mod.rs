@@ -25,6 +25,8 @@ const DURATION: Duration = Duration::from_secs(10);
 /// A storm ends when all are back, but it ends.
 const STORM_MAX: Duration = Duration::from_secs(600);
 const STORM_WINDOW: u32 = 256;
+/// A call with sound lasts as long as it takes to hear something.
+const TALK: Duration = Duration::from_secs(5);
 const MESSAGE_SIZE: (usize, usize) = (100, 100);
 
 /// What ends a run before it began: exit code and sentence.
@@ -140,6 +142,9 @@ fn plan(args: &Args) -> Result<Plan, Refusal> {
         Some(bind) => bind,
         None => SocketAddr::new(source_for(target).unwrap_or(any), 0),
     };
+    if (args.media || args.callers.is_some()) && args.scenario != ScenarioName::Call {
+        return Err((USAGE, "--media and --callers: only --scenario call has calls".to_owned()));
+    }
     if args.size.is_some() && args.scenario != ScenarioName::Message {
         return Err((USAGE, "--size: only --scenario message has a body of any size".to_owned()));
     }
@@ -160,7 +165,8 @@ fn plan(args: &Args) -> Result<Plan, Refusal> {
         users,
         secret: secret(args)?,
         ring: args.ring,
-        hold: args.hold.unwrap_or_default(),
+        hold: args.hold.unwrap_or(if args.media { TALK } else { Duration::ZERO }),
+        sound: args.media,
         sizes: args.size.unwrap_or(MESSAGE_SIZE),
         expires: args.expires,
         bind: bind.ip(),
@@ -202,7 +208,7 @@ fn users(args: &Args) -> Result<Users, Refusal> {
 
 fn pace(args: &Args) -> Result<Pace, Refusal> {
     let open = args.rate.is_some() || args.ramp.is_some();
-    match (args.scenario, args.window) {
+    match (args.scenario, args.window.or(args.callers)) {
         (ScenarioName::ReRegister, window) if open || window.is_some() => Err((
             USAGE,
             "re-register: --users and half of --expires make the rate; leave --rate, --window and --ramp out"
