@@ -151,11 +151,23 @@ fn go(plan: &Plan) -> Report {
     run(plan, &Control::default(), |_| {}).expect("runs")
 }
 
+/// Goes on until so many measured units have ended, however long a busy machine takes for them.
+fn go_until(units: u64, plan: &Plan) -> Report {
+    let control = Control::default();
+    let long = Plan { duration: Duration::from_secs(3_600), ..plan.clone() };
+    run(&long, &control, |progress| {
+        if progress.phase == Phase::Measuring && progress.tally.whole.finished() >= units {
+            control.finish();
+        }
+    })
+    .expect("runs")
+}
+
 #[test]
 fn every_scenario_succeeds_and_adds_up() {
     let server = StandIn::start(Habits::default());
     for scenario in [Scenario::Options, Scenario::Register, Scenario::Call, Scenario::Message] {
-        let report = go(&plan(&server, scenario));
+        let report = go_until(11, &plan(&server, scenario));
         let (t, tally) = (&report.tally.whole, &report.tally);
         assert!(t.ok > 10, "{}", report.to_text());
         assert_eq!((t.failed, t.retransmissions, t.unexpected, tally.repeats), (0, 0, 0, 0));
@@ -178,9 +190,11 @@ fn every_scenario_succeeds_and_adds_up() {
 #[test]
 fn an_open_loop_keeps_its_rate() {
     let server = StandIn::start(Habits::default());
-    let report = go(&Plan { pace: Pace::Rate(500.0), ..plan(&server, Scenario::Options) });
-    // 60 ms at 500 a second; a machine that stalls may make it fewer, never more.
-    assert!((10..=31).contains(&report.tally.whole.started), "{}", report.tally.whole.started);
+    let report =
+        go_until(10, &Plan { pace: Pace::Rate(500.0), ..plan(&server, Scenario::Options) });
+    // A machine that stalls may make it fewer, never more; the window is a little longer than the time of the last start.
+    let most = report.seconds * 500.0 + 1.0;
+    assert!(report.tally.whole.started as f64 <= most, "{} > {most}", report.tally.whole.started);
     let broken = |text: &str| text.parse::<FailIf>().unwrap().broken_by(&report);
     assert_eq!(broken("failed>0.1%"), None);
     assert!(broken("rate<100000").is_some() && broken("setup.min>0us").is_some());
@@ -211,7 +225,8 @@ fn a_nonce_is_used_again_unless_told_otherwise() {
     let server = StandIn::start(Habits { challenges: true, ..Habits::default() });
     for (reuse_nonce, every_time) in [(true, false), (false, true)] {
         let secret = Secret { password: "x".to_owned(), algorithm: None, reuse_nonce };
-        let report = go(&Plan { secret: Some(secret), ..plan(&server, Scenario::Register) });
+        let report =
+            go_until(11, &Plan { secret: Some(secret), ..plan(&server, Scenario::Register) });
         let (t, tally) = (&report.tally.whole, &report.tally);
         assert!(t.ok > 10 && t.failed == 0, "{}", report.to_text());
         assert_eq!(tally.challenges, if every_time { t.ok } else { 0 });
@@ -224,7 +239,7 @@ fn a_nonce_is_used_again_unless_told_otherwise() {
 #[test]
 fn refusals_are_failures_with_a_name() {
     let server = StandIn::start(Habits { refuses: Some("INVITE"), ..Habits::default() });
-    let report = go(&plan(&server, Scenario::Call));
+    let report = go_until(1, &plan(&server, Scenario::Call));
     let (t, tally) = (&report.tally.whole, &report.tally);
     assert!(t.failed > 0 && t.ok == 0);
     assert_eq!(tally.failures.get(&Failure::Status(486)), Some(&t.failed));
@@ -279,7 +294,7 @@ fn leaving_at_once_says_what_was_not_ended() {
 #[test]
 fn a_ramp_counts_every_unit_in_one_step() {
     let server = StandIn::start(Habits::default());
-    let ramp = Ramp { from: 100.0, to: 900.0, over: Duration::from_millis(100) };
+    let ramp = Ramp { from: 40.0, to: 160.0, over: Duration::from_millis(500) };
     let report = go(&Plan {
         pace: Pace::Ramp(ramp),
         duration: ramp.over,
@@ -291,8 +306,8 @@ fn a_ramp_counts_every_unit_in_one_step() {
     let t = &report.tally.whole;
     assert_eq!((sum(|f| f.started), sum(|f| f.ok), sum(|f| f.failed)), (t.started, t.ok, 0));
     assert_eq!(sum(|f| f.setup.count()), t.ok);
-    // (100 + 900) / 2 * 0.1 s; a machine that stalls may make it fewer, never more.
-    assert!((10..=51).contains(&t.started), "{}", t.started);
+    // (40 + 160) / 2 * 0.5 s; a machine that stalls may make it fewer, never more.
+    assert!((1..=51).contains(&t.started), "{}", t.started);
     let knee = report.knee.clone().expect("a knee, or that there is none");
     assert_eq!(knee.limits, ["failed>0"]);
     assert!(knee.breach.is_none_or(|breach| breach.sender), "nothing failed");
@@ -305,7 +320,7 @@ fn a_ramp_counts_every_unit_in_one_step() {
 fn a_server_that_breaks_has_a_knee() {
     // Everything from the first ramped unit on is refused: not even the first step holds.
     let server = StandIn::start(Habits { refuses: Some("OPTIONS"), ..Habits::default() });
-    let ramp = Ramp { from: 200.0, to: 500.0, over: Duration::from_millis(100) };
+    let ramp = Ramp { from: 40.0, to: 100.0, over: Duration::from_millis(500) };
     let report = go(&Plan {
         pace: Pace::Ramp(ramp),
         duration: ramp.over,
@@ -329,10 +344,11 @@ fn a_population_refreshes_at_its_own_times() {
         ..plan(&server, Scenario::ReRegister)
     };
     assert_eq!(refreshing.refresh_rate(), Some(500.0));
-    let report = go(&refreshing);
+    let report = go_until(1, &refreshing);
     let t = &report.tally.whole;
-    // Ten phones within 60 ms, each every 16 to 24 ms: never more than four times each.
-    assert!(t.ok > 0 && t.ok <= 40, "{}", t.ok);
+    // Ten phones, each after 16 to 24 ms: never more often.
+    let most = 10.0 * (report.seconds / 0.016 + 1.0);
+    assert!(t.ok > 0 && t.ok as f64 <= most, "{} > {most}", t.ok);
     assert_eq!((t.started, t.failed, report.tally.challenges), (t.ok, 0, 0));
     assert_eq!(report.registered, 10);
     assert_eq!(report.asked, Some(500.0));
@@ -381,12 +397,8 @@ fn who_is_told_to_come_later_does() {
 #[test]
 fn messages_are_as_long_as_asked_and_survive_loss() {
     let server = StandIn::start(Habits { loses: Some("MESSAGE"), ..Habits::default() });
-    let report = go(&Plan {
-        pace: Pace::Rate(100.0),
-        duration: Duration::from_millis(40),
-        sizes: (700, 700),
-        ..plan(&server, Scenario::Message)
-    });
+    let lossy = plan(&server, Scenario::Message);
+    let report = go_until(1, &Plan { pace: Pace::Rate(20.0), sizes: (700, 700), ..lossy });
     let t = &report.tally.whole;
     assert_eq!((t.failed, t.unexpected, t.retransmissions), (0, 0, t.ok));
     assert!(t.ok > 0 && t.ok == t.started);
@@ -437,7 +449,7 @@ fn calls_have_sound_both_ways() {
     let server = StandIn::start(Habits::default());
     let report = go(&Plan {
         pace: Pace::Window(3),
-        duration: Duration::from_millis(20),
+        duration: Duration::from_millis(150),
         hold: Duration::from_millis(200),
         sound: true,
         ..plan(&server, Scenario::Call)
@@ -460,7 +472,7 @@ fn calls_have_sound_both_ways() {
 #[test]
 fn an_answer_without_an_address_is_a_failure_with_a_name() {
     let server = StandIn::start(Habits { spoils_sdp: true, ..Habits::default() });
-    let report = go(&Plan { sound: true, ..plan(&server, Scenario::Call) });
+    let report = go_until(1, &Plan { sound: true, ..plan(&server, Scenario::Call) });
     let t = &report.tally.whole;
     assert!(t.failed > 0 && t.ok == 0 && t.started == t.failed, "{}", report.to_text());
     assert_eq!(report.tally.failures.get(&Failure::NoSdp), Some(&t.failed));

@@ -74,7 +74,7 @@ fn callers_hear_each_other() {
     let folder = Folder::new();
     let (_server, address) = open(&folder);
     let words =
-        "--media --callers 4 --hold 300ms --for 50ms --fail-if rtp.loss>0% --fail-if rtp.silent>0";
+        "--media --callers 4 --hold 300ms --for 250ms --fail-if rtp.loss>0% --fail-if rtp.silent>0";
     let done = load(&folder, &address, words);
     let report = object(&done);
     assert_eq!(done.code, 0, "{done:?}");
@@ -193,13 +193,19 @@ impl Running {
             .stderr(Stdio::piped())
             .spawn()
             .expect("starts");
-        let mut err = BufReader::new(child.stderr.take().expect("piped"));
+        let err = BufReader::new(child.stderr.take().expect("piped"));
+        let mut running = Self { child, err };
+        running.wait_for("measuring");
+        running
+    }
+
+    /// Reads its progress up to this phase, in which something was begun.
+    fn wait_for(&mut self, phase: &str) {
         let mut line = String::new();
-        while !line.starts_with("measuring") || line.contains(" started 0 ") {
+        while !line.starts_with(phase) || line.contains(" started 0 ") {
             line.clear();
-            assert_ne!(err.read_line(&mut line).expect("text"), 0, "it ended");
+            assert_ne!(self.err.read_line(&mut line).expect("text"), 0, "it ended");
         }
-        Self { child, err }
     }
 
     fn signal(&self, name: &str) {
@@ -227,8 +233,12 @@ fn signals_finish_or_leave() {
         (&["TERM"], "1h", 130),
         (&["INT", "INT"], "1h", 130),
     ] {
-        let running = Running::start(&folder, &address, &["--rate", "50", "--hold", hold]);
-        for signal in signals {
+        let mut running = Running::start(&folder, &address, &["--rate", "50", "--hold", hold]);
+        for (count, signal) in signals.iter().enumerate() {
+            if count > 0 {
+                // Two signals of a kind at once are one.
+                running.wait_for("finishing");
+            }
             running.signal(signal);
         }
         let done = running.end();
