@@ -34,7 +34,7 @@ const EXIT_CODES: &str = "\
 Exit codes, the same for every command:
     0  done, and the answer was yes (2xx; the configuration is valid)
     1  done, and the answer was no (a final answer of 300 or more, mistakes in
-       the configuration, no such object)
+       the configuration, no such object, load beyond --fail-if)
     2  wrong usage
     3  no answer in time
     4  could not send: DNS, connect, port in use

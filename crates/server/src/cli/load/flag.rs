@@ -44,9 +44,9 @@ pub struct Args {
     #[arg(long)]
     pub media: bool,
     /// Let the rate rise evenly, FROM..TO/TIME, and find the knee: the last
-    /// rate at which every --fail-if held [without one: failed>0.1%, and the
-    /// p99 of the set-up above four times that of the ramp's first tenth, or
-    /// above 20 ms].
+    /// rate before a --fail-if held for two seconds running [without one:
+    /// failed>0.1%, or the p99 of the set-up above 20 ms and above four times
+    /// that of the ramp's first tenth].
     #[arg(long, value_name = "FROM..TO/TIME", value_parser = ramp)]
     #[arg(conflicts_with_all = ["rate", "window", "duration"])]
     pub ramp: Option<Ramp>,
