@@ -29,6 +29,10 @@ const NO_NODE: u16 = u16::MAX;
 /// Headers that end here: identities that others assert (RFC 3325 §5), and the breadth, which is divided anew.
 const REMOVED: &[Name] = &[Name::PAssertedIdentity, Name::PPreferredIdentity, Name::MaxBreadth];
 
+/// The same, of a request that somebody passed on: Diversions are written anew, ours first (RFC 5806 §5).
+const REMOVED_PASSED_ON: &[Name] =
+    &[Name::PAssertedIdentity, Name::PPreferredIdentity, Name::MaxBreadth, Name::Diversion];
+
 impl Proxy {
     /// Forwards `request` along `plan` with a transaction of its own.
     pub fn forward(
@@ -65,6 +69,8 @@ impl Proxy {
             bye: method == Method::Bye,
             kind: plan.kind,
             answered: false,
+            rang: false,
+            cancels: plan.cancels,
             cancelled: false,
             arrived_at: turn.now,
             request: request.bytes().clone(),
@@ -72,6 +78,7 @@ impl Proxy {
             forks: SmallVec::new(),
             step_at: 0,
             best: None,
+            earlier: None,
             rest: None,
         };
         self.first_step(turn, transactions, &mut context, request, plan);
@@ -104,8 +111,8 @@ impl Proxy {
         let route = RouteRecord::new(turn, request, plan, context.arrived_at);
         for (place, target) in step.targets.iter().enumerate() {
             let Some(breadth) = breadth.of(place) else { break };
-            let copy =
-                Copy { request, plan, inbound: &flow, route: &route, breadth: Some(breadth) };
+            let (inbound, route) = (&flow, &route);
+            let copy = Copy { request, plan, step, inbound, route, breadth: Some(breadth) };
             let at = u16::try_from(context.forks.len()).unwrap_or(u16::MAX);
             let Some(client) = self.fork(turn, transactions, name, at, target, &copy) else {
                 break;
@@ -156,10 +163,11 @@ impl Proxy {
         second: Option<Flow>,
     ) {
         let route = RouteRecord::new(turn, request, plan, turn.now);
-        for target in plan.steps.iter().flat_map(|step| &step.targets) {
+        let Some(step) = plan.steps.first() else { return };
+        for target in &step.targets {
             let Some(listener) = turn.config.listener(target.flow.listener) else { continue };
             let branch = stateless_branch(turn, request, plan.loop_hash);
-            let copy = Copy { request, plan, inbound: flow, route: &route, breadth: None };
+            let copy = Copy { request, plan, step, inbound: flow, route: &route, breadth: None };
             self.scratch.clear();
             copy.write(turn, target, listener, &branch, &mut self.pieces, &mut self.scratch);
             let bytes = Bytes::copy_from_slice(&self.scratch);
@@ -189,6 +197,7 @@ fn stateless_branch(turn: &Turn<'_>, request: &Request, loop_hash: u32) -> Branc
 struct Copy<'a> {
     request: &'a Request,
     plan: &'a Plan,
+    step: &'a Step,
     inbound: &'a Flow,
     route: &'a RouteRecord,
     breadth: Option<u8>,
@@ -225,17 +234,20 @@ impl Copy<'_> {
             [_, []] => both.get(..1).unwrap_or_default(),
             _ => &both[..],
         };
-        let request_uri = match &target.uri {
-            TargetUri::Unchanged => None,
-            TargetUri::Contact(uri) => Some(uri.as_bytes()),
+        let (request_uri, path) = match &target.uri {
+            TargetUri::Unchanged => (None, &[][..]),
+            TargetUri::Contact(uri) => (Some(uri.as_bytes()), uri.path()),
+            TargetUri::Other(uri) => (Some(&uri[..]), &[][..]),
         };
         let patch = write::Patch {
             request_uri,
             via: piece(0, via),
             record_routes,
             routes_popped: self.plan.own_routes,
+            // RFC 3327 §5.3: the Path of the binding is the Route to it.
+            route_prepended: Some(path).filter(|path| !path.is_empty()),
             max_forwards: max_forwards(self.request),
-            removed: REMOVED,
+            removed: if self.step.diversion.is_some() { REMOVED_PASSED_ON } else { REMOVED },
             header_lines: piece(records, pieces.len()),
             ..write::Patch::default()
         };
@@ -249,6 +261,7 @@ impl Copy<'_> {
             push_number(out, breadth.into());
             out.extend_from_slice(b"\r\n");
         }
+        out.extend_from_slice(self.step.diversion.as_deref().unwrap_or_default());
         if target.flow.transport.is_reliable() && self.request.header(Name::ContentLength).is_none()
         {
             // RFC 3261 §16.6 step 9, §18.3: a stream needs it.

@@ -238,6 +238,7 @@ pub fn config() -> Config {
         auth: Auth::default(),
         limits: Limits { trusted: vec![Network { address: [192, 0, 2, 0].into(), prefix: 24 }] },
         forking: crate::config::Forking::default(),
+        redirect_domains: Vec::new(),
         allow_inbound: false,
         allow_outbound: false,
         durable: false,
