@@ -15,6 +15,7 @@ use core::net::{IpAddr, SocketAddr};
 use bytes::Bytes;
 use sip_core::config::Config;
 use sip_core::flow::{ConnectionId, Transport};
+use sip_core::forwarding::Forwards;
 use sip_core::input::Input;
 use sip_core::output::ClientToken;
 use sip_core::time::{Duration, Instant};
@@ -220,6 +221,17 @@ impl World {
     pub fn add_account(&mut self, server: usize, user: &str) {
         if let Some(s) = self.servers.get_mut(server) {
             s.add_account(user, user);
+        }
+    }
+
+    /// Where the calls of a user of the first server go.
+    pub fn forward(&mut self, user: &str, change: impl FnOnce(&mut Forwards)) {
+        if let Some(s) = self.servers.first() {
+            let aor = format!("{user}@{}", s.domain);
+            let mut forwards =
+                s.shared.accounts.forwards(&aor).as_deref().cloned().unwrap_or_default();
+            change(&mut forwards);
+            s.shared.accounts.set_forwards(&aor, forwards);
         }
     }
 

@@ -103,7 +103,7 @@ impl Proxy {
     ) {
         let (name, invite, flow) = (context.name, context.invite, context.flow);
         let mut breadth = context.breadth_left(request);
-        if step.timeout.is_some() {
+        if step.timeout.is_some() || plan.search.is_some() {
             // What a step has whose time is over is used up until its forks have ended: half is left for the next.
             breadth = step.targets.len().max(breadth / 2);
         }
@@ -249,7 +249,6 @@ impl Copy<'_> {
             max_forwards: max_forwards(self.request),
             removed: if self.step.diversion.is_some() { REMOVED_PASSED_ON } else { REMOVED },
             header_lines: piece(records, pieces.len()),
-            ..write::Patch::default()
         };
         write::forward(self.request, &patch, out);
     }
