@@ -263,12 +263,17 @@ impl World {
 
     /// The same at another server.
     pub fn bind_at(&mut self, server: usize, user: &str, contact: &str) {
+        self.bind_with_q(server, user, contact, 1000);
+    }
+
+    /// The same with a preference in thousandths.
+    pub fn bind_with_q(&mut self, server: usize, user: &str, contact: &str, q: u16) {
         let now = self.now;
         let remote = crate::phone::draft::address_of(contact)
             .map_or(SocketAddr::from(([10, 9, 9, 9], 5060)), |(address, _)| address);
         if let Some(s) = self.servers.get_mut(server) {
             let flow = s.flow(Transport::Udp, ConnectionId::NONE, remote);
-            s.preload(now, user, contact, flow);
+            s.preload_with_q(now, user, contact, flow, q);
         }
     }
 

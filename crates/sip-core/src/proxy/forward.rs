@@ -91,7 +91,7 @@ impl Proxy {
         Ok(())
     }
 
-    /// Sends the request to every target of `step`, as far as the breadth allows (RFC 5393 §5.3.3).
+    /// Sends the request to every target of `step`, as far as the breadth allows. Those of `plan` come later.
     pub(super) fn send_step(
         &mut self,
         turn: &mut Turn<'_>,
@@ -102,12 +102,7 @@ impl Proxy {
         plan: &Plan,
     ) {
         let (name, invite, flow) = (context.name, context.invite, context.flow);
-        let mut breadth = context.breadth_left(request);
-        if step.timeout.is_some() || plan.search.is_some() {
-            // What a step has whose time is over is used up until its forks have ended: half is left for the next.
-            breadth = step.targets.len().max(breadth / 2);
-        }
-        let breadth = Breadth::new(breadth, step.targets.len());
+        let breadth = Breadth::new(context.breadth_for(request, step, plan), step.targets.len());
         let route = RouteRecord::new(turn, request, plan, context.arrived_at);
         for (place, target) in step.targets.iter().enumerate() {
             let Some(breadth) = breadth.of(place) else { break };
@@ -334,11 +329,21 @@ impl Breadth {
 }
 
 impl ResponseContext {
-    /// RFC 5393 §5.3.3.1: the forks that are pending have their part; what the others had can be used again.
-    pub(super) fn breadth_left(&self, request: &Request) -> usize {
-        let pending = self.forks.iter().filter(|fork| !fork.ended);
-        let in_use = pending.map(|fork| usize::from(fork.breadth)).sum();
-        max_breadth(request).saturating_sub(in_use)
+    /// The part of the breadth that the forks of `step` get: in proportion, when others come later or may come.
+    ///
+    /// RFC 5393 §5.3.3.1 allows to use again what forks had that have ended. We do not: a loop through entries that
+    /// try one after the other would then be as many requests as one through entries that try all at once without any
+    /// bound, only slower. So one request never becomes more than its Max-Breadth, one after the other or at once.
+    fn breadth_for(&self, request: &Request, step: &Step, plan: &Plan) -> usize {
+        let used: usize = self.forks.iter().map(|fork| usize::from(fork.breadth)).sum();
+        let left = max_breadth(request).saturating_sub(used);
+        let now = step.targets.len();
+        let later: usize = plan.steps.iter().map(|step| step.targets.len()).sum();
+        let unknown = if plan.search.is_some() { now } else { 0 };
+        match later + unknown {
+            0 => left,
+            others => left.min(now.max(left * now / (now + others))),
+        }
     }
 }
 

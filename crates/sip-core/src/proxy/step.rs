@@ -76,13 +76,15 @@ impl Proxy {
         request: &Request,
         mut plan: Plan,
     ) {
-        let Some(step) = plan.steps.first() else { return };
-        self.send_step(turn, transactions, context, step, request, &plan);
-        let deadline = deadline(turn.now, step, &plan);
-        if plan.steps.len() == 1 && deadline.is_none() && plan.search.is_none() {
+        if plan.steps.is_empty() {
             return;
         }
-        plan.steps.remove(0);
+        let step = plan.steps.remove(0);
+        self.send_step(turn, transactions, context, &step, request, &plan);
+        let deadline = deadline(turn.now, &step, &plan);
+        if plan.steps.is_empty() && deadline.is_none() && plan.search.is_none() {
+            return;
+        }
         let (request, redirections, asking) = (request.clone(), Vec::new(), false);
         context.rest = Some(Box::new(Rest { request, plan, deadline, redirections, asking }));
         self.deadlines.extend(deadline.map(|at| (at, context.name)));
@@ -115,17 +117,7 @@ impl Proxy {
         }
         context.step_at = context.forks_made();
         while !rest.plan.steps.is_empty() {
-            let mut step = rest.plan.steps.remove(0);
-            // RFC 5393 §5.3.3.1: what is ringing still uses up its breadth. What does not fit waits for its end.
-            let breadth = context.breadth_left(&rest.request);
-            if step.targets.len() > breadth {
-                let targets = step.targets.drain(breadth..).collect();
-                rest.plan.steps.insert(0, Step { targets, ..step.clone() });
-                if breadth == 0 {
-                    context.rest = Some(rest);
-                    return true;
-                }
-            }
+            let step = rest.plan.steps.remove(0);
             self.send_step(turn, transactions, context, &step, &rest.request, &rest.plan);
             if context.forks_made() == context.step_at {
                 continue;
