@@ -60,6 +60,12 @@ pub fn cases() -> Vec<Case> {
             "S-5: two users whose devices loop back: at most 8 INVITEs",
             relay::fork_loop,
         ),
+        ours(
+            "fork_loop_serial",
+            "S-5: ten entries that loop back, one way after the other, forwarding besides",
+            relay::fork_loop_serial,
+        )
+        .limit(90),
         case("replay", "S-6: a captured digest, 51 times", replay::replay)
             .kamailio_misses("accepts a replayed digest as long as its nonce lives"),
         ours("spoof_identity", "S-7: speaking as somebody else", identity::spoof_identity),

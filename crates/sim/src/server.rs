@@ -104,6 +104,7 @@ impl Server {
                 modified_at: now,
                 flow,
                 user_agent: "sim".into(),
+                path: "".into(),
             }],
         );
     }
@@ -218,6 +219,7 @@ fn laboratory(address: SocketAddr, address_6: SocketAddr, domain: &str) -> Confi
             ],
         },
         forking: config::Forking::default(),
+        redirect_domains: Vec::new(),
         allow_inbound: false,
         // The flows of RFC 3665 cross two domains.
         allow_outbound: true,

@@ -195,3 +195,50 @@ fn message() {
         assert_eq!(alice.heard(), "200");
     });
 }
+
+/// The last step has no time of its own: Timer C ends it, three minutes after its own INVITE (§16.6 step 11, §16.8).
+#[test]
+fn timer_c_of_the_last() {
+    play("serial/timer_c_of_the_last", |w| {
+        let (alice, [desk, mobile, machine]) = bob(w);
+        alice.invite("bob");
+        desk.ring_after(ms(50));
+        mobile.ring_after(ms(50));
+        machine.ring_after(ms(50));
+        w.run();
+        assert_eq!(machine.heard(), "INVITE CANCEL ACK");
+        // 20 s and 20 s, and 181 s after the 180 of the last (§16.7 step 2).
+        assert!(w.elapsed() > secs(20 + 20 + 181), "{:?}", w.elapsed());
+    });
+}
+
+/// Other times: as the operator has it.
+#[test]
+fn other_times() {
+    play("serial/other_times", |w| {
+        let (alice, [desk, mobile, _]) = bob(w);
+        w.configure(|c| c.forking.timeout = secs(3));
+        alice.invite("bob").hang_up_after(secs(1));
+        desk.ring_after(ms(50));
+        mobile.ring_after(ms(50)).answer_after(secs(2));
+        w.run();
+        assert_eq!(alice.heard(), "100 180 180 200 200");
+    });
+}
+
+/// On streams too: nothing is repeated, and the order is the same.
+#[test]
+fn over_streams() {
+    play("serial/over_streams", |w| {
+        let alice = w.tcp_phone("alice");
+        w.add_account(0, "bob");
+        let desk = w.device_with_q("bob", "desk", 1000);
+        let mobile = w.phone_of("mobile", "bob", sip_core::flow::Transport::Tcp, 0, false);
+        w.bind_with_q(0, "bob", &mobile.contact(), 300);
+        alice.invite("bob").hang_up_after(secs(1));
+        desk.busy();
+        mobile.ring_after(ms(50)).answer_after(secs(2));
+        w.run();
+        assert_eq!(alice.heard(), "100 180 200 200");
+    });
+}

@@ -34,6 +34,8 @@ pub struct Config {
     pub auth: Auth,
     pub limits: Limits,
     pub forking: Forking,
+    /// Served domains for which this is a redirect server.
+    pub redirect_domains: Vec<Box<str>>,
     /// Foreign callers may call local users (`sip.allow_inbound`).
     pub allow_inbound: bool,
     /// Local users may call domains we do not serve (`sip.allow_outbound`).
@@ -178,11 +180,13 @@ impl Default for Auth {
 pub struct Forking {
     /// How long contacts of one q value ring before those of the next are tried.
     pub timeout: Duration,
+    /// Redirections to users of ours are followed (RFC 3261 §16.7 step 4); otherwise all are the caller's.
+    pub recurse: bool,
 }
 
 impl Default for Forking {
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(20) }
+        Self { timeout: Duration::from_secs(20), recurse: false }
     }
 }
 
@@ -276,6 +280,7 @@ pub(crate) mod tests {
             auth: Auth::default(),
             limits: Limits::default(),
             forking: Forking::default(),
+            redirect_domains: Vec::new(),
             allow_inbound: false,
             allow_outbound: false,
             durable: false,

@@ -19,9 +19,10 @@ use crate::flow::Flow;
 use crate::input::{Command, Input};
 use crate::output::{Event, Outbox};
 use crate::proxy::{Plan, Proxy};
+use crate::redirect;
 use crate::registrar;
 use crate::rejection::Rejection;
-use crate::route::{self, Verdict, limit, locate, nat, screen};
+use crate::route::{self, Verdict, limit, locate, nat, onward, screen};
 use crate::shared::Shared;
 use crate::time::Instant;
 use crate::transaction::{Happening, Matched, Received, ServerKey, TransactionLayer};
@@ -139,6 +140,9 @@ impl State {
     fn advance(&mut self, turn: &mut Turn<'_>) {
         self.proxy.tick(turn, &mut self.transactions);
         loop {
+            if self.proxy.is_asking() {
+                self.proxy.go_on(turn, &mut self.transactions, onward::go_on);
+            }
             self.transactions.tick(turn.now, turn.out, &mut self.happenings);
             if self.happenings.is_empty() {
                 return;
@@ -210,6 +214,13 @@ impl State {
             Verdict::Drop => Ok(()),
             Verdict::Forward(plan) => {
                 self.proxy.forward(turn, &mut self.transactions, key, request, flow, plan)
+            }
+            Verdict::Redirect(contacts) => {
+                let wire = redirect::answer(turn, request, &contacts, &mut self.scratch);
+                turn.out.send(*flow, wire);
+                let call_id = String::from_utf8_lossy(request.call_id().unwrap_or_default()).into();
+                turn.out.events.push(Event::Redirected { flow: *flow, call_id });
+                Ok(())
             }
             Verdict::Answer if request.method() == Method::Options => {
                 let wire = reply::ok(turn, request, options::LINES, &mut self.scratch);

@@ -7,6 +7,7 @@
 
 mod checkpoint;
 mod error;
+mod forwarding;
 mod home;
 mod location;
 pub mod moment;

@@ -29,7 +29,7 @@ pub struct Socket {
 /// Rows per statement, largest first. A prepared statement exists for each.
 const CHUNKS: [usize; 3] = [128, 16, 1];
 
-const COLUMNS: usize = 12;
+const COLUMNS: usize = 13;
 
 /// The statements that put bindings, and the numbers behind `ruid`.
 pub struct Puts {
@@ -60,7 +60,7 @@ impl Puts {
 fn statement(rows: usize) -> SqlStr {
     let mut sql = String::from(
         "INSERT INTO location (ruid, username, domain, contact, received, expires, q, callid, cseq, \
-         last_modified, user_agent, socket) VALUES ",
+         last_modified, user_agent, socket, path) VALUES ",
     );
     for row in 0..rows {
         sql.push_str(if row == 0 { "(?" } else { ",(?" });
@@ -68,9 +68,17 @@ fn statement(rows: usize) -> SqlStr {
         sql.push(')');
     }
     sql.push_str(" ON CONFLICT (username, domain, contact) DO UPDATE SET ");
-    for column in
-        ["received", "expires", "q", "callid", "cseq", "last_modified", "user_agent", "socket"]
-    {
+    for column in [
+        "received",
+        "expires",
+        "q",
+        "callid",
+        "cseq",
+        "last_modified",
+        "user_agent",
+        "socket",
+        "path",
+    ] {
         let _ = write!(sql, "{column} = excluded.{column},");
     }
     sql.pop();
@@ -222,7 +230,7 @@ async fn fetch(
 ) -> Result<Option<Page>, StoreError> {
     let row = sqlx::query(
         "SELECT max(id), count(*), json_group_array(json_array(username, domain, contact, received, expires, q, \
-         callid, cseq, last_modified, user_agent, socket)) \
+         callid, cseq, last_modified, user_agent, socket, path)) \
          FROM (SELECT * FROM location WHERE id > ?1 ORDER BY id LIMIT ?2)",
     )
     .bind(first)
@@ -257,6 +265,7 @@ fn bind<'q>(
         .bind(moment::text(row.modified_at))
         .bind(&*row.user_agent)
         .bind(socket.map(|s| format!("{}:{}", s.transport, s.address)))
+        .bind(Some(&*row.path).filter(|path| !path.is_empty()))
 }
 
 /// The columns of a row, in the order of the query.
@@ -272,10 +281,12 @@ type Columns<'j> = (
     Cow<'j, str>,
     Cow<'j, str>,
     Option<Cow<'j, str>>,
+    Option<Cow<'j, str>>,
 );
 
 fn binding(sockets: &[Socket], row: &Columns<'_>) -> Option<BindingRow> {
-    let (user, domain, contact, received, expires, q, call_id, cseq, modified, agent, socket) = row;
+    let (user, domain, contact, received, expires, q, call_id, cseq, modified, agent, socket, path) =
+        row;
     let (transport, remote) = parse_received(received)?;
     let fits = |s: &Socket| s.transport == transport && s.address.is_ipv4() == remote.is_ipv4();
     let named = socket.as_deref().and_then(|name| {
@@ -301,5 +312,6 @@ fn binding(sockets: &[Socket], row: &Columns<'_>) -> Option<BindingRow> {
         modified_at: moment::parse(modified)?,
         flow,
         user_agent: agent.as_ref().into(),
+        path: path.as_deref().unwrap_or_default().into(),
     })
 }

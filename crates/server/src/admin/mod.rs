@@ -2,5 +2,6 @@
 //! each way: a request, then any number of `item` lines, then one line with `ok`. It never carries SIP.
 
 pub mod client;
+pub mod forward;
 pub mod request;
 pub mod server;

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::forward::Change;
+
 /// Widths of the `subscriber` table.
 const USER_MAX: usize = 64;
 /// RFC 7616 sets no bound; a longer one is a mistake or an attack.
@@ -26,6 +28,10 @@ pub enum Request {
     UserRemove {
         name: String,
     },
+    UserForward {
+        name: String,
+        change: Change,
+    },
 }
 
 impl Request {
@@ -41,6 +47,7 @@ impl Request {
                 json!({"v": 1, "ask": "user-password", "name": name, "password": password})
             }
             Request::UserRemove { name } => json!({"v": 1, "ask": "user-remove", "name": name}),
+            Request::UserForward { name, change } => change.to_json(name),
         }
     }
 
@@ -56,6 +63,9 @@ impl Request {
                 Request::UserPassword { name: text("name")?, password: text("password")? }
             }
             "user-remove" => Request::UserRemove { name: text("name")? },
+            "user-forward" => {
+                Request::UserForward { name: text("name")?, change: Change::from_json(value) }
+            }
             _ => return None,
         })
     }
@@ -137,7 +147,10 @@ mod tests {
     #[test]
     fn requests_survive_the_wire() {
         let add = Request::UserAdd { name: "alice".into(), password: "p\"w".into() };
-        for request in [Request::Status, Request::Users, Request::Bindings { aor: None }, add] {
+        let change = Change { busy: true, uri: Some("sip:bob@x".into()), ..Change::default() };
+        let forward = Request::UserForward { name: "alice".into(), change };
+        let bindings = Request::Bindings { aor: None };
+        for request in [Request::Status, Request::Users, bindings, add, forward] {
             assert_eq!(Request::from_json(&request.to_json()), Some(request));
         }
         assert_eq!(Request::from_json(&json!({"ask": "dance"})), None);

@@ -8,11 +8,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use sip_core::forwarding::Forwards;
 use store::{StoreError, Subscriber, Writer};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 
+use super::forward::{self, Change};
 use super::request::{Name, Request, check_password};
 use crate::observe::log::timestamp;
 use crate::shard::{Asker, Shell};
@@ -139,6 +141,7 @@ impl Desk {
                 )
             }
             Request::UserRemove { name } => self.remove(&name).await,
+            Request::UserForward { name, change } => self.forward(&name, &change).await,
         }
     }
 
@@ -183,6 +186,19 @@ impl Desk {
         Ok(json!({"v": 1, "ok": true, "aor": name.aor(), "bindings": bindings}))
     }
 
+    /// Where the account's calls go, from the next call on.
+    async fn forward(&self, name: &str, change: &Change) -> Result<Value, Refused> {
+        let name = self.name(name)?;
+        let (aor, accounts) = (name.aor(), &self.shell.shared.accounts);
+        let before = accounts.forwards(&aor).unwrap_or_default();
+        let after = change.apply(&name, &before).map_err(|why| Refused::new("bad-target", why))?;
+        if !self.accounts.set_forwards(&name.user, &name.domain, after.clone()).await? {
+            return Err(unknown(&name));
+        }
+        accounts.set_forwards(&aor, after.clone());
+        Ok(json!({"v": 1, "ok": true, "aor": aor, "forwards": forward::to_json(&after)}))
+    }
+
     async fn users(&self, write: &mut OwnedWriteHalf) -> Result<Value, Refused> {
         let now = self.shell.clock.now();
         let subscribers = self.accounts.subscribers().await?;
@@ -190,7 +206,9 @@ impl Desk {
             let aor = subscriber.aor();
             let bindings = self.shell.shared.location.lookup(now, &aor);
             let devices = bindings.map_or(0, |bindings| bindings.iter().count());
-            send(write, &json!({"item": user_item(subscriber, Some(devices))})).await?;
+            let forwards = self.shell.shared.accounts.forwards(&aor).unwrap_or_default();
+            let item = user_item(subscriber, Some(devices), &forwards);
+            send(write, &json!({"item": item})).await?;
         }
         Ok(json!({"v": 1, "ok": true, "count": subscribers.len()}))
     }
@@ -303,7 +321,7 @@ fn unknown(name: &Name) -> Refused {
 }
 
 /// A user as `user list` shows it. Secrets stay here.
-pub fn user_item(subscriber: &Subscriber, devices: Option<usize>) -> Value {
+pub fn user_item(subscriber: &Subscriber, devices: Option<usize>, forwards: &Forwards) -> Value {
     let mut algorithms = Vec::new();
     for (secret, name) in [(&subscriber.ha1_sha256, "SHA-256"), (&subscriber.ha1, "MD5")] {
         if !secret.is_empty() {
@@ -317,5 +335,6 @@ pub fn user_item(subscriber: &Subscriber, devices: Option<usize>) -> Value {
         "domain": subscriber.domain,
         "algorithms": algorithms,
         "devices": devices,
+        "forwards": forward::to_json(forwards),
     })
 }

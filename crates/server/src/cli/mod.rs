@@ -2,6 +2,7 @@
 //! standard output, everything else to standard error.
 
 mod check;
+mod forward;
 mod load;
 mod options;
 mod password;

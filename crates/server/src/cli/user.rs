@@ -8,15 +8,16 @@ use serde_json::{Value, json};
 use sip_core::config::Domains;
 use store::{Directory, Home, Store, StoreError, Subscriber};
 
-use super::{Global, exit, fail, password, print, table};
+use super::{Global, exit, fail, forward, password, print, table};
 use crate::address;
 use crate::admin::client::{self, ClientError, Reply};
+use crate::admin::forward::{lines, to_json};
 use crate::admin::request::{Name, Request, check_password};
 use crate::admin::server::user_item;
 use crate::config::Settings;
 use crate::start;
 
-/// Accounts: add, list, show, passwd, rm.
+/// Accounts: add, list, show, passwd, forward, rm.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     ringway user add alice\n  \
@@ -77,6 +78,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Say where calls to an account go instead: always, when busy, unanswered or unreachable.
+    Forward(forward::Args),
     /// Remove an account and what its phones have registered.
     #[command(after_help = "Examples:\n  \
         ringway user rm alice\n  \
@@ -111,7 +114,7 @@ struct Secret {
 }
 
 /// Exit code and sentence.
-type Refusal = (u8, String);
+pub type Refusal = (u8, String);
 
 pub fn execute(global: &Global, args: &Args) -> u8 {
     let settings = match global.find() {
@@ -138,6 +141,10 @@ fn run(global: &Global, settings: &Settings, command: &Command) -> Result<(), Re
             let request = Request::UserPassword { name: name.clone(), password: password.clone() };
             let last = ask(&request)?.last;
             show_change(settings, &last, made.then_some(&password), *json, "password changed");
+        }
+        Command::Forward(args) => {
+            let last = ask(&args.request()?)?.last;
+            print(&args.report(&last));
         }
         Command::Rm { name, json } => {
             let last = ask(&Request::UserRemove { name: name.clone() })?.last;
@@ -227,6 +234,9 @@ fn show(items: &[Value], name: &str, json: bool) -> Result<(), Refusal> {
             text(item, "domain"),
             text(item, "user")
         ));
+        for line in lines(item.get("forwards").unwrap_or(&Value::Null)) {
+            print(&format!("  forward  {line}\n"));
+        }
     }
     Ok(())
 }
@@ -286,7 +296,13 @@ async fn offline(
     match request {
         Request::Users => {
             let subscribers = store.subscribers().await.map_err(failed)?;
-            items = subscribers.iter().map(|subscriber| user_item(subscriber, None)).collect();
+            let forwards = store.forwards().await.map_err(failed)?;
+            let forwards = |aor: String| {
+                let found = forwards.iter().find(|(of, _)| *of == aor);
+                found.map(|(_, forwards)| forwards.clone()).unwrap_or_default()
+            };
+            let item = |s: &Subscriber| user_item(s, None, &forwards(s.aor()));
+            items = subscribers.iter().map(item).collect();
         }
         Request::UserAdd { name: text, password } => {
             let name = name(text)?;
@@ -313,6 +329,17 @@ async fn offline(
             }
             let bindings = store.remove_bindings(&name.aor()).await.map_err(failed)?;
             last = json!({"ok": true, "aor": name.aor(), "bindings": bindings});
+        }
+        Request::UserForward { name: text, change } => {
+            let name = name(text)?;
+            let all = store.forwards().await.map_err(failed)?;
+            let before = all.into_iter().find(|(aor, _)| *aor == name.aor());
+            let before = before.map(|(_, forwards)| forwards).unwrap_or_default();
+            let after = change.apply(&name, &before).map_err(|why| (exit::NO, why))?;
+            if !store.set_forwards(&name.user, &name.domain, &after).await.map_err(failed)? {
+                return Err(unknown(&name));
+            }
+            last = json!({"ok": true, "aor": name.aor(), "forwards": to_json(&after)});
         }
         Request::Status | Request::Bindings { .. } => {}
     }

@@ -91,6 +91,7 @@ impl Observer {
                 };
                 (&c.rejected, level)
             }
+            Event::Redirected { .. } => (&c.redirected, LogLevel::Debug),
             Event::AuthFailed { .. } => (&c.auth_failed, LogLevel::Warn),
             Event::BindingAdded { .. } => (&c.bindings_added, LogLevel::Info),
             Event::BindingRefreshed { .. } => (&c.bindings_refreshed, LogLevel::Debug),
@@ -145,6 +146,10 @@ impl Observer {
                 let by = if *ended_by == EndedBy::Caller { "caller" } else { "callee" };
                 self.call(now, level, "call_ended", call, Some(by));
             }
+            Event::Redirected { flow, call_id } => {
+                let call_id = Value::from(&**call_id);
+                line("redirected", &[("from", Value::Flow(*flow)), ("call_id", call_id)]);
+            }
             Event::StoreFailed { why } => line("store_failed", &[("why", (&**why).into())]),
             trouble => self.write_trouble(now, level, trouble),
         }
@@ -192,6 +197,7 @@ impl Observer {
             | Event::BindingRemoved { .. }
             | Event::CallAnswered { .. }
             | Event::CallEnded { .. }
+            | Event::Redirected { .. }
             | Event::StoreFailed { .. } => {}
         }
     }

@@ -92,6 +92,34 @@ fn looking_makes_nothing() {
     assert!(!folder.path("ringway-data").exists());
 }
 
+/// `user forward`: the same words with and without the server; what was said with it holds after a restart.
+#[test]
+fn where_calls_go() {
+    let folder = Folder::new();
+    folder.ok(&["user", "add", "alice"]);
+    folder.ok(&["user", "forward", "alice", "--busy", "bob"]);
+    let server = Server::start(&folder, &[]);
+    let said = folder.ok(&["user", "forward", "alice", "--no-answer", "15s", "sip:c@192.0.2.9"]);
+    let wanted = "alice@127.0.0.1   forwards\n  busy to sip:bob@127.0.0.1\n  no answer for 15s to sip:c@192.0.2.9\n";
+    assert_eq!(said, wanted);
+    assert_eq!(server.stop().code, 0);
+    let shown = folder.ok(&["user", "show", "alice"]);
+    assert!(shown.ends_with("  forward  busy to sip:bob@127.0.0.1\n  forward  no answer for 15s to sip:c@192.0.2.9\n"), "{shown}");
+    folder.ok(&["user", "forward", "alice", "--off", "--busy"]);
+    let json = folder.ok(&["user", "forward", "alice", "--off", "--json"]);
+    assert!(json.contains(r#""busy":null"#) && json.contains(r#""no_answer":null"#), "{json}");
+    for (words, code) in [
+        (&["alice", "bob"][..], 1),
+        (&["alice", "--always", "alice"], 1),
+        (&["carol", "--always", "bob"], 1),
+        (&["alice", "--always"], 2),
+        (&["alice", "--no-answer", "soon", "bob"], 2),
+    ] {
+        let done = folder.run(&[&["user", "forward"][..], words].concat(), "");
+        assert_eq!(done.code, code, "{words:?} {}", done.err);
+    }
+}
+
 #[test]
 fn the_password_is_nowhere_on_disk() {
     let folder = Folder::new();

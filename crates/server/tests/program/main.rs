@@ -4,6 +4,7 @@
 mod account;
 mod check;
 mod drain;
+mod example;
 mod exit_code;
 mod limit;
 mod load;

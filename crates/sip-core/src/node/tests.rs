@@ -9,4 +9,5 @@ mod reach;
 mod register;
 mod relay;
 mod screen;
+mod serial;
 mod world;

@@ -5,6 +5,8 @@ use bytes::Bytes;
 use sip_message::{Message, Name, Request, Response};
 
 use super::ResponseContext;
+use super::search::Redirection;
+use crate::limits;
 use crate::route::nat;
 
 /// The best final response so far.
@@ -24,6 +26,34 @@ impl ResponseContext {
         });
         if better {
             self.best = Some(candidate);
+        }
+    }
+
+    /// What comes from now on says how it stands with another user.
+    pub(super) fn ask_next_user(&mut self) {
+        self.rang = false;
+        let best = self.best_of_all();
+        self.earlier = best.map(Box::new);
+    }
+
+    pub(super) fn best_of_all(&mut self) -> Option<Best> {
+        let last = self.best.take();
+        self.best = self.earlier.take().map(|best| *best);
+        if let Some(last) = last {
+            self.consider(last);
+        }
+        self.best.take()
+    }
+
+    /// Considers a final response, or notes it for policy: a redirection that may be followed.
+    pub(super) fn keep(&mut self, best: Best, response: &Response) {
+        match &mut self.rest {
+            Some(rest) if matches!(best.status, 300..=302) && rest.recurses() => {
+                let contacts = response.addresses(Name::Contact).map_while(Result::ok);
+                let contacts = contacts.take(limits::FORKS.max).map(|contact| contact.raw().into());
+                rest.redirections.push(Redirection { best, contacts: contacts.collect() });
+            }
+            _ => self.consider(best),
         }
     }
 

@@ -29,6 +29,10 @@ const NO_NODE: u16 = u16::MAX;
 /// Headers that end here: identities that others assert (RFC 3325 §5), and the breadth, which is divided anew.
 const REMOVED: &[Name] = &[Name::PAssertedIdentity, Name::PPreferredIdentity, Name::MaxBreadth];
 
+/// The same, of a request that somebody passed on: Diversions are written anew, ours first (RFC 5806 §5).
+const REMOVED_PASSED_ON: &[Name] =
+    &[Name::PAssertedIdentity, Name::PPreferredIdentity, Name::MaxBreadth, Name::Diversion];
+
 impl Proxy {
     /// Forwards `request` along `plan` with a transaction of its own.
     pub fn forward(
@@ -65,6 +69,8 @@ impl Proxy {
             bye: method == Method::Bye,
             kind: plan.kind,
             answered: false,
+            rang: false,
+            cancels: plan.cancels,
             cancelled: false,
             arrived_at: turn.now,
             request: request.bytes().clone(),
@@ -72,6 +78,7 @@ impl Proxy {
             forks: SmallVec::new(),
             step_at: 0,
             best: None,
+            earlier: None,
             rest: None,
         };
         self.first_step(turn, transactions, &mut context, request, plan);
@@ -84,7 +91,7 @@ impl Proxy {
         Ok(())
     }
 
-    /// Sends the request to every target of `step`, as far as the breadth allows (RFC 5393 §5.3.3).
+    /// Sends the request to every target of `step`, as far as the breadth allows. Those of `plan` come later.
     pub(super) fn send_step(
         &mut self,
         turn: &mut Turn<'_>,
@@ -95,17 +102,12 @@ impl Proxy {
         plan: &Plan,
     ) {
         let (name, invite, flow) = (context.name, context.invite, context.flow);
-        let mut breadth = context.breadth_left(request);
-        if step.timeout.is_some() {
-            // What a step has whose time is over is used up until its forks have ended: half is left for the next.
-            breadth = step.targets.len().max(breadth / 2);
-        }
-        let breadth = Breadth::new(breadth, step.targets.len());
+        let breadth = Breadth::new(context.breadth_for(request, step, plan), step.targets.len());
         let route = RouteRecord::new(turn, request, plan, context.arrived_at);
         for (place, target) in step.targets.iter().enumerate() {
             let Some(breadth) = breadth.of(place) else { break };
-            let copy =
-                Copy { request, plan, inbound: &flow, route: &route, breadth: Some(breadth) };
+            let (inbound, route) = (&flow, &route);
+            let copy = Copy { request, plan, step, inbound, route, breadth: Some(breadth) };
             let at = u16::try_from(context.forks.len()).unwrap_or(u16::MAX);
             let Some(client) = self.fork(turn, transactions, name, at, target, &copy) else {
                 break;
@@ -156,10 +158,11 @@ impl Proxy {
         second: Option<Flow>,
     ) {
         let route = RouteRecord::new(turn, request, plan, turn.now);
-        for target in plan.steps.iter().flat_map(|step| &step.targets) {
+        let Some(step) = plan.steps.first() else { return };
+        for target in &step.targets {
             let Some(listener) = turn.config.listener(target.flow.listener) else { continue };
             let branch = stateless_branch(turn, request, plan.loop_hash);
-            let copy = Copy { request, plan, inbound: flow, route: &route, breadth: None };
+            let copy = Copy { request, plan, step, inbound: flow, route: &route, breadth: None };
             self.scratch.clear();
             copy.write(turn, target, listener, &branch, &mut self.pieces, &mut self.scratch);
             let bytes = Bytes::copy_from_slice(&self.scratch);
@@ -189,6 +192,7 @@ fn stateless_branch(turn: &Turn<'_>, request: &Request, loop_hash: u32) -> Branc
 struct Copy<'a> {
     request: &'a Request,
     plan: &'a Plan,
+    step: &'a Step,
     inbound: &'a Flow,
     route: &'a RouteRecord,
     breadth: Option<u8>,
@@ -225,19 +229,21 @@ impl Copy<'_> {
             [_, []] => both.get(..1).unwrap_or_default(),
             _ => &both[..],
         };
-        let request_uri = match &target.uri {
-            TargetUri::Unchanged => None,
-            TargetUri::Contact(uri) => Some(uri.as_bytes()),
+        let (request_uri, path) = match &target.uri {
+            TargetUri::Unchanged => (None, &[][..]),
+            TargetUri::Contact(uri) => (Some(uri.as_bytes()), uri.path()),
+            TargetUri::Other(uri) => (Some(&uri[..]), &[][..]),
         };
         let patch = write::Patch {
             request_uri,
             via: piece(0, via),
             record_routes,
             routes_popped: self.plan.own_routes,
+            // RFC 3327 §5.3: the Path of the binding is the Route to it.
+            route_prepended: Some(path).filter(|path| !path.is_empty()),
             max_forwards: max_forwards(self.request),
-            removed: REMOVED,
+            removed: if self.step.diversion.is_some() { REMOVED_PASSED_ON } else { REMOVED },
             header_lines: piece(records, pieces.len()),
-            ..write::Patch::default()
         };
         write::forward(self.request, &patch, out);
     }
@@ -249,6 +255,7 @@ impl Copy<'_> {
             push_number(out, breadth.into());
             out.extend_from_slice(b"\r\n");
         }
+        out.extend_from_slice(self.step.diversion.as_deref().unwrap_or_default());
         if target.flow.transport.is_reliable() && self.request.header(Name::ContentLength).is_none()
         {
             // RFC 3261 §16.6 step 9, §18.3: a stream needs it.
@@ -322,11 +329,21 @@ impl Breadth {
 }
 
 impl ResponseContext {
-    /// RFC 5393 §5.3.3.1: the forks that are pending have their part; what the others had can be used again.
-    pub(super) fn breadth_left(&self, request: &Request) -> usize {
-        let pending = self.forks.iter().filter(|fork| !fork.ended);
-        let in_use = pending.map(|fork| usize::from(fork.breadth)).sum();
-        max_breadth(request).saturating_sub(in_use)
+    /// The part of the breadth that the forks of `step` get: in proportion, when others come later or may come.
+    ///
+    /// RFC 5393 §5.3.3.1 allows to use again what forks had that have ended. We do not: a loop through entries that
+    /// try one after the other would then be as many requests as one through entries that try all at once without any
+    /// bound, only slower. So one request never becomes more than its Max-Breadth, one after the other or at once.
+    fn breadth_for(&self, request: &Request, step: &Step, plan: &Plan) -> usize {
+        let used: usize = self.forks.iter().map(|fork| usize::from(fork.breadth)).sum();
+        let left = max_breadth(request).saturating_sub(used);
+        let now = step.targets.len();
+        let later: usize = plan.steps.iter().map(|step| step.targets.len()).sum();
+        let unknown = if plan.search.is_some() { now } else { 0 };
+        match later + unknown {
+            0 => left,
+            others => left.min(now.max(left * now / (now + others))),
+        }
     }
 }
 

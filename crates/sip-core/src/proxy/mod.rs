@@ -6,6 +6,7 @@
 //! step           §16.6    one after the other: who is tried next, and when
 //! response       §16.7    what comes back
 //! best           §16.7    the best of it
+//! search         §16.5    redirections and forwarding: where a search goes on
 //! cancel         §16.10   giving up, for the caller or for a better answer
 //! timer_c        §16.8    ringing too long
 //! record_route   §16.12   staying on the path, provably
@@ -19,11 +20,13 @@ pub mod cancel;
 pub mod forward;
 pub mod record_route;
 pub mod response;
+pub mod search;
 mod step;
 pub mod timer_c;
 
 use core::hash::{BuildHasherDefault, Hasher};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use hashbrown::HashMap;
@@ -35,6 +38,7 @@ use crate::time::{Duration, Instant};
 use crate::transaction::{ClientId, ContextId, ServerId};
 use best::Best;
 use record_route::Sealed;
+use search::Search;
 use step::Rest;
 use timer_c::{TimerC, TimerId};
 
@@ -57,6 +61,8 @@ pub enum TargetUri {
     Unchanged,
     /// The Contact of a binding.
     Contact(ContactUri),
+    /// Somebody else's, whole.
+    Other(Box<[u8]>),
 }
 
 /// RFC 3261 §16.5's target set, or a part of it.
@@ -69,6 +75,8 @@ pub struct Step {
     pub targets: Targets,
     /// How long an INVITE may ring here before it is cancelled and the next step begins; `None`: until Timer C.
     pub timeout: Option<Duration>,
+    /// Whole header lines that tell who passed the request on. They stand in place of its own Diversions.
+    pub diversion: Option<Arc<[u8]>>,
 }
 
 /// In the order in which they are tried.
@@ -83,12 +91,22 @@ pub struct Plan {
     pub kind: Kind,
     /// For the branches of the forks (RFC 5393 §4.2).
     pub loop_hash: u32,
+    /// How it may go on when nobody of them answers.
+    pub search: Option<Box<Search>>,
+    /// The first to answer ends the others (RFC 3261 §16.7 step 10; RFC 3841 §9.1 lets the caller say otherwise).
+    pub cancels: bool,
+}
+
+impl Plan {
+    pub const fn new(steps: Steps, own_routes: usize, kind: Kind, loop_hash: u32) -> Self {
+        Self { steps, own_routes, kind, loop_hash, search: None, cancels: true }
+    }
 }
 
 impl Step {
     /// Everybody at once, for as long as it takes.
     pub const fn new(targets: Targets) -> Self {
-        Self { targets, timeout: None }
+        Self { targets, timeout: None, diversion: None }
     }
 }
 
@@ -115,6 +133,10 @@ struct ResponseContext {
     kind: Kind,
     /// A 2xx has gone upstream.
     answered: bool,
+    /// A phone has rung.
+    rang: bool,
+    /// The first answer ends the other forks.
+    cancels: bool,
     /// The caller does not want it any more.
     cancelled: bool,
     arrived_at: Instant,
@@ -126,6 +148,8 @@ struct ResponseContext {
     /// The first fork of the step under way; those before are of steps whose time is over.
     step_at: u16,
     best: Option<Best>,
+    /// The best of those who were asked before the user who is asked now.
+    earlier: Option<Box<Best>>,
     /// What is left to try. Nearly always nothing.
     rest: Option<Box<Rest>>,
 }
@@ -156,6 +180,8 @@ pub struct Proxy {
     timer_c: TimerC,
     /// When steps are over: one entry for each context whose step has a time.
     deadlines: BTreeSet<(Instant, ContextId)>,
+    /// Whose search stands still until policy has spoken, and whether that is for want of an answer in time.
+    asking: Vec<(ContextId, bool)>,
     /// Outgoing bytes are written here first: their length is known only then.
     scratch: Vec<u8>,
     /// The lines that are new in a copy, before they are put into it.

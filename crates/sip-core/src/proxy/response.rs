@@ -36,6 +36,7 @@ impl Proxy {
                 if let Some(timer) = timer {
                     self.timer_c.reset(timer, turn.now + turn.config.timers.timer_c);
                 }
+                active.rang |= status == 180;
                 if !active.answered {
                     let server = active.server;
                     let wire = self.upstream(response);
@@ -69,7 +70,8 @@ impl Proxy {
         let name = delivered.context;
         let wire = self.upstream(response);
         let Some(active) = self.active(name) else { return };
-        let (server, first) = (active.server, !active.answered);
+        let (server, first, cancels) = (active.server, !active.answered, active.cancels);
+        let is_searching = active.rest.is_some();
         active.answered = true;
         transactions.respond(turn.now, server, response.status(), wire, turn.out);
         if first {
@@ -80,9 +82,13 @@ impl Proxy {
             }
         }
         self.end_fork(name, delivered.fork);
-        self.drop_steps(name);
-        // RFC 3261 §16.7 step 10: nobody else needs to ring.
-        self.cancel_forks(turn, transactions, name);
+        if is_searching {
+            self.drop_steps(name);
+        }
+        if cancels {
+            // RFC 3261 §16.7 step 10: nobody else needs to ring.
+            self.cancel_forks(turn, transactions, name);
+        }
         self.settle(turn, transactions, name);
     }
 
@@ -107,10 +113,11 @@ impl Proxy {
         {
             fork.challenges = Some(challenges(response));
         }
-        active.consider(Best { status, fork: delivered.fork, wire: Some(wire) });
+        let best = Best { status, fork: delivered.fork, wire: Some(wire) };
+        active.keep(best, response);
         if status >= 600 {
             // RFC 3261 §16.7 step 5: a 6xx speaks for the user; the others are told to stop.
-            self.drop_steps(name);
+            self.skip_steps(name);
             self.cancel_forks(turn, transactions, name);
         }
         self.settle(turn, transactions, name);
@@ -187,7 +194,7 @@ impl Proxy {
 
     /// RFC 3261 §16.7 step 6: when no fork of this step is pending, the next one begins; when none at all is pending,
     /// the context comes to its end.
-    fn settle(
+    pub(super) fn settle(
         &mut self,
         turn: &mut Turn<'_>,
         transactions: &mut TransactionLayer,
@@ -197,7 +204,10 @@ impl Proxy {
         if active.is_step_pending() {
             return;
         }
-        if active.rest.is_some() && self.next_step(turn, transactions, name) {
+        let is_searching = active.rest.is_some();
+        if is_searching
+            && (self.next_step(turn, transactions, name) || self.ask_policy(name, false))
+        {
             return;
         }
         let Some(active) = self.active(name).filter(|active| !active.is_pending()) else { return };
@@ -219,7 +229,7 @@ impl Proxy {
         name: ContextId,
     ) {
         let Some(mut active) = self.contexts.remove(&name) else { return };
-        let best = active.best.take();
+        let best = active.best_of_all();
         let fork = best.as_ref().map_or(0, |best| best.fork);
         let (status, wire) = match best {
             // RFC 3261 §16.7 step 6: the next hop's overload is not ours to report.

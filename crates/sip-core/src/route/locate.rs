@@ -4,7 +4,7 @@
 
 use core::net::{IpAddr, SocketAddr};
 
-use sip_message::{Host, Request, Uri, uri};
+use sip_message::{Host, NameAddr, Request, Uri, uri};
 use smallvec::{SmallVec, smallvec};
 
 use crate::config::{AorBuf, Config};
@@ -35,7 +35,7 @@ pub fn targets(turn: &Turn<'_>, aor: &str, caller: &Caller) -> Result<Targets, R
 
 /// A Contact may be another of our users (a forwarded extension). It is followed here and not over the wire: who has
 /// been asked is not asked again, so that two users who point at each other cost nothing (RFC 5393 §3).
-fn reachable(turn: &Turn<'_>, aor: &str) -> Targets {
+pub fn reachable(turn: &Turn<'_>, aor: &str) -> Targets {
     let mut targets = Targets::new();
     let mut users = Users::new();
     gather(turn, (aor, Q_DEFAULT), aor, &mut targets, &mut users);
@@ -95,6 +95,10 @@ fn reach(turn: &Turn<'_>, binding: &Binding, contact: &Uri<'_>) -> Option<Reach>
         return own::aor(turn.config, contact).map(Reach::User);
     }
     let length = contact.raw.len() - contact.headers.map_or(0, |headers| headers.len() + 1);
+    // RFC 3327 §5.3: with a Path its first proxy is the next hop, and no Contact says where that is.
+    let first = NameAddr::parse_first(binding.path().as_bytes());
+    let first = first.and_then(|path| path.uri().ok());
+    let contact = first.as_ref().unwrap_or(contact);
     if registered.connection != ConnectionId::NONE {
         return Some(Reach::Flow(registered, length));
     }
@@ -169,7 +173,9 @@ fn registered_flow(turn: &Turn<'_>, screened: &Screened<'_>) -> Option<Flow> {
     let bindings = turn.shared.location.lookup(turn.now, &aor)?;
     let (binding, contact) = bindings.iter().find_map(|binding| {
         let contact = Uri::parse(binding.contact().as_bytes()).ok()?;
+        // The Path is the Route of what begins a dialog; inside it the Record-Route is.
         let is_it = contact.raw == target.raw || uri::equivalent(&contact, target);
+        let is_it = is_it && binding.path().is_empty();
         is_it.then_some((binding, contact))
     })?;
     match reach(turn, binding, &contact)? {

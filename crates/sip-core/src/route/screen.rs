@@ -81,20 +81,21 @@ fn draining(turn: &Turn<'_>, request: &Request, head: &CheckedHead<'_>) -> Resul
 
 /// RFC 3261 §16.3 step 5: no extension of ours needs a proxy's help, so every demand is one we do not meet.
 fn proxy_require(request: &Request) -> Result<(), Rejection> {
-    unsupported(request, Name::ProxyRequire)
+    unsupported(request, Name::ProxyRequire, &[])
 }
 
-/// RFC 3261 §8.2.2.3: the same for what only the final recipient must understand.
-pub fn require(request: &Request) -> Result<(), Rejection> {
-    unsupported(request, Name::Require)
+/// RFC 3261 §8.2.2.3: the same for what only the final recipient must understand, which knows these option tags.
+pub fn require(request: &Request, known: &[&[u8]]) -> Result<(), Rejection> {
+    unsupported(request, Name::Require, known)
 }
 
-fn unsupported(request: &Request, name: Name) -> Result<(), Rejection> {
+fn unsupported(request: &Request, name: Name, known: &[&[u8]]) -> Result<(), Rejection> {
     if request.header(name).is_none() {
         return Ok(());
     }
     let mut list = String::new();
-    for token in request.tokens(name) {
+    let is_unknown = |token: &&[u8]| !known.iter().any(|tag| tag.eq_ignore_ascii_case(token));
+    for token in request.tokens(name).filter(is_unknown) {
         if !list.is_empty() {
             list.push_str(", ");
         }

@@ -164,8 +164,7 @@ fn along(turn: &Turn<'_>, screened: &Screened<'_>, sealed: Sealed) -> Result<Cou
         }
         None => locate::remote_target(turn, screened)?,
     };
-    let kind = Kind::Within(sealed);
     let steps = smallvec![Step::new(targets)];
-    let plan = Plan { steps, own_routes: routes_popped, kind, loop_hash: 0 };
+    let plan = Plan::new(steps, routes_popped, Kind::Within(sealed), 0);
     Ok(Course::Dialog { plan, strict_route })
 }

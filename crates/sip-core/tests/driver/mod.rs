@@ -49,6 +49,7 @@ impl Driver {
             auth: Auth { enabled: false, ..Auth::default() },
             limits: Limits { trusted },
             forking: sip_core::config::Forking::default(),
+            redirect_domains: Vec::new(),
             allow_inbound: false,
             allow_outbound: false,
             durable: false,

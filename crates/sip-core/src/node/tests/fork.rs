@@ -203,7 +203,7 @@ fn no_room_for_any_fork_is_503() {
     let nowhere = Flow { listener: ListenerId(99), ..udp(BOB) };
     let target = Target { uri: TargetUri::Unchanged, flow: nowhere, q: 1000 };
     let steps = [Step::new([target].into_iter().collect())].into_iter().collect();
-    let plan = Plan { steps, own_routes: 0, kind: Kind::Call, loop_hash: 0 };
+    let plan = Plan::new(steps, 0, Kind::Call, 0);
     let (now, config, shared) = (world.now, &world.config, &*world.shared);
     let mut turn = Turn { now, config, shared, draining: false, out: &mut out };
     let mut proxy = Proxy::default();
