@@ -80,7 +80,15 @@ fn namespaces() -> Result<Vec<&'static str>> {
 
 fn one(case: &Case, kind: Kind, unshare: &[&str]) -> Verdict {
     let start = Instant::now();
-    let result = inside(case, kind, unshare, start);
+    let mut result = inside(case, kind, unshare, start);
+    if let Err(error) = &result
+        && kind == Kind::Kamailio
+        && case.kamailio_misses.is_none()
+    {
+        // The yardstick is not ours to mend: only what it misses twice says that the suite is wrong.
+        println!("AGAIN {}: {error:#}", case.name);
+        result = inside(case, kind, unshare, Instant::now());
+    }
     let seconds = start.elapsed().as_secs_f32();
     match result {
         Ok(reason) => {

@@ -4,6 +4,7 @@ mod balancer;
 mod baresip;
 mod call;
 mod command;
+mod fork;
 mod malformed;
 mod netsip;
 mod sipp;
@@ -32,6 +33,13 @@ pub fn cases() -> Vec<Case> {
         .ringway_only(),
         case("tcp_to_udp", "a TCP caller reaches a UDP callee", call::tcp_to_udp),
         case("fork_cancel", "two devices ring, one answers, the other gets CANCEL", call::fork),
+        case(
+            "serial_fork",
+            "the second device is tried when the first has rung for 2 s, ten times",
+            fork::serial,
+        )
+        .limit(60),
+        case("redirect", "a redirect server names both devices with their q", fork::redirect),
         case("cancel", "a caller gives up while it rings, 50 times", call::cancel),
         case(
             "cancel_races",

@@ -20,6 +20,9 @@ const CHALLENGED: Allowed = &[0, 400, 401, 403, 407];
 const NORMAL: Allowed =
     &[0, 400, 401, 403, 404, 405, 407, 413, 415, 420, 480, 481, 483, 488, 489, 501];
 
+/// No input may keep the server busy for longer.
+const HANG: Duration = Duration::from_millis(10);
+
 struct Input {
     name: String,
     bytes: Vec<u8>,
@@ -35,13 +38,12 @@ pub fn advisories(world: &mut World) -> Result<String> {
     let mut slowest = Duration::ZERO;
     for input in &inputs {
         for stream in [false, true] {
-            let status = if stream { over_tcp(&server, input)? } else { over_udp(&server, input)? };
             let transport = if stream { "TCP" } else { "UDP" };
-            if !input.allowed.contains(&status) {
-                bail!("{} over {transport}: {status}", input.name);
+            let place = || format!("{} over {transport}", input.name);
+            let answered = judge(&mut server, input, stream).with_context(place)?;
+            if answered > HANG {
+                bail!("{}: OPTIONS after it waits {} ms", place(), answered.as_millis());
             }
-            let answered =
-                server.healthy().with_context(|| format!("{} over {transport}", input.name))?;
             slowest = slowest.max(answered);
         }
     }
@@ -57,6 +59,23 @@ pub fn advisories(world: &mut World) -> Result<String> {
         inputs.len(),
         slowest.as_millis()
     ))
+}
+
+/// Sends it and looks at the answer; gives how long the OPTIONS after it waited, at best of three tries: what the input does it
+/// does each time, what the machine does it does once.
+fn judge(server: &mut Server, input: &Input, stream: bool) -> Result<Duration> {
+    let mut best = Duration::MAX;
+    for _ in 0..3 {
+        let status = if stream { over_tcp(server, input)? } else { over_udp(server, input)? };
+        if !input.allowed.contains(&status) {
+            bail!("{status}");
+        }
+        best = best.min(server.healthy()?);
+        if best <= HANG {
+            break;
+        }
+    }
+    Ok(best)
 }
 
 /// Lets the server allocate what it will need anyway.

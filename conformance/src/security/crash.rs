@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::{SocketAddr, UdpSocket};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -15,6 +16,8 @@ use crate::world::{LOCAL, World};
 const ROUNDS: u32 = 20;
 /// Requests in flight.
 const WINDOW: usize = 128;
+/// REGISTERs a second where waiting is measured: more than the goal asks for, and no more than any machine can.
+const PACE: u32 = 2_500;
 
 /// What came back, and how fast.
 #[derive(Default)]
@@ -48,18 +51,33 @@ fn register(
     address: SocketAddr,
     first: u32,
     contact: bool,
+    until: impl FnMut(u32, Instant) -> bool,
+) -> Result<Load> {
+    paced(address, first, contact, None, until)
+}
+
+/// The same, begun at so many a second at most, and then waited for.
+fn paced(
+    address: SocketAddr,
+    first: u32,
+    contact: bool,
+    rate: Option<u32>,
     mut until: impl FnMut(u32, Instant) -> bool,
 ) -> Result<Load> {
     let socket = UdpSocket::bind((LOCAL, 0))?;
     socket.connect(address)?;
-    socket.set_read_timeout(Some(Duration::from_millis(20)))?;
+    let wait = if rate.is_some() { 1 } else { 20 };
+    socket.set_read_timeout(Some(Duration::from_millis(wait)))?;
     let via = socket.local_addr()?.to_string();
     let (mut load, mut flight, mut next) = (Load::default(), HashMap::new(), first);
     let start = Instant::now();
+    let due = |sent: u32| {
+        rate.is_none_or(|rate| start.elapsed().as_secs_f64() * f64::from(rate) > f64::from(sent))
+    };
     let mut buffer = vec![0u8; 65_536];
     loop {
         let stop = until(next - first, start);
-        while !stop && flight.len() < WINDOW && !until(next - first, start) {
+        while !stop && flight.len() < WINDOW && due(next - first) && !until(next - first, start) {
             // A closed port reports on the next send: the server was killed, which is the point.
             let _ = socket.send(registration(next, contact).render("UDP", &via).as_bytes());
             flight.insert(next, Instant::now());
@@ -86,7 +104,7 @@ fn register(
                     load.refused += 1;
                 }
             }
-            Err(_) if stop && contact => break,
+            Err(_) if stop && contact && rate.is_none() => break,
             Err(_) => resend(&socket, &via, contact, &mut flight),
         }
     }
@@ -106,7 +124,7 @@ fn resend(socket: &UdpSocket, via: &str, contact: bool, flight: &mut HashMap<u32
 
 pub fn kill9_register(world: &mut World) -> Result<String> {
     let mut server = world.start(&Settings::local(&[]).open())?;
-    let (mut all, mut latencies, mut busy) = (Vec::new(), Vec::new(), Duration::ZERO);
+    let (mut all, mut busy) = (Vec::new(), Duration::ZERO);
     let mut lost = Vec::new();
     for round in 0..ROUNDS {
         // Somewhere between 150 and 400 ms into the load, at another moment each round.
@@ -124,28 +142,62 @@ pub fn kill9_register(world: &mut World) -> Result<String> {
         server.ready(Duration::from_secs(20))?;
         lost.extend(missing(&server, &load.acknowledged)?);
         busy += moment;
-        latencies.extend(load.latencies);
         all.extend(load.acknowledged);
     }
     lost.extend(missing(&server, &all)?);
     let rate = all.len() as f64 / busy.as_secs_f64();
-    latencies.sort_unstable();
-    let p99 = latencies.get(latencies.len() * 99 / 100).copied().unwrap_or_default();
+    let (p99, allowed) = acknowledgement(&server, &world.folder)?;
     let figures = format!(
-        "{} acknowledged in {ROUNDS} rounds, {} lost, {rate:.0} REGISTER/s, p99 of the 200 {:.1} ms",
+        "{} acknowledged in {ROUNDS} rounds, {} lost, {rate:.0} REGISTER/s with {WINDOW} in flight; p99 of the 200 {:.1} ms at \
+         {PACE}/s, {:.1} ms allowed",
         all.len(),
         lost.len(),
-        p99.as_secs_f64() * 1000.0
+        p99.as_secs_f64() * 1000.0,
+        allowed.as_secs_f64() * 1000.0
     );
     if !lost.is_empty() {
         bail!("{figures}; the first: u{}", lost.first().copied().unwrap_or_default());
     }
-    // The goals are 2,000/s and 25 ms; they are reported, since a machine shared with others or a slow disk misses them
-    // without anybody's fault. Too few would make the count of losses worthless.
-    if all.len() < 20 * ROUNDS as usize {
-        bail!("{figures}: too few to say anything");
+    if rate < 2_000.0 || p99 > allowed {
+        bail!("{figures}");
     }
     Ok(figures)
+}
+
+/// How long the slowest of a hundred waits for its 200 at a moderate rate, and how long it may: 25 ms, or some four commits of this
+/// disk if that is more. The best of three tries: a pause of the machine is not the server's.
+fn acknowledgement(server: &Server, folder: &Path) -> Result<(Duration, Duration)> {
+    let mut best = Duration::MAX;
+    let mut allowed = Duration::from_millis(25);
+    for round in 0..3 {
+        let first = (ROUNDS + round) * 100_000;
+        let load = paced(server.address, first, true, Some(PACE), |sent, _| sent >= 2 * PACE)?;
+        best = best.min(slowest_of_100(load.latencies));
+        allowed = allowed.max(4 * slowest_of_100(commits(folder)?));
+        if best <= Duration::from_millis(25) {
+            break;
+        }
+    }
+    Ok((best, allowed))
+}
+
+fn slowest_of_100(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times.get(times.len() * 99 / 100).copied().unwrap_or(Duration::MAX)
+}
+
+/// How long this disk takes to keep a page.
+fn commits(folder: &Path) -> Result<Vec<Duration>> {
+    use std::io::Write as _;
+    let mut file = std::fs::File::create(folder.join("commits"))?;
+    let mut times = Vec::new();
+    for _ in 0..100 {
+        let start = Instant::now();
+        file.write_all(&[0; 4096])?;
+        file.sync_data()?;
+        times.push(start.elapsed());
+    }
+    Ok(times)
 }
 
 /// Which of these users the server does not know any more.
@@ -202,7 +254,7 @@ pub fn restart_gap(world: &mut World) -> Result<String> {
         start.as_millis(),
         longest.as_millis()
     );
-    if unanswered > 0 || kept > 0 || start > Duration::from_secs(3) {
+    if unanswered > 0 || refused > 0 || kept > 0 || start > Duration::from_millis(300) {
         bail!("{figures}");
     }
     Ok(figures)
@@ -271,6 +323,10 @@ pub fn panic_task(world: &mut World) -> Result<String> {
     if server.id() != id {
         bail!("it is another process now");
     }
+    let (_, status) = server.subcommand(&["status", "--json"])?;
+    if !status.contains("\"panics\":20,") {
+        bail!("20 panics were not counted: {}", status.trim());
+    }
     let fetch = Draft::new(
         "REGISTER",
         &format!("sip:{DOMAIN}"),
@@ -281,5 +337,5 @@ pub fn panic_task(world: &mut World) -> Result<String> {
     if answer.status() != 200 || answer.header("contact").is_none() {
         bail!("the binding made before is gone: {}", answer.start);
     }
-    Ok("20 panics: 500 to each, the process and its bindings unharmed".into())
+    Ok("20 panics: 500 to each, all counted, the process and its bindings unharmed".into())
 }

@@ -65,7 +65,7 @@ fn crashes() -> Vec<Case> {
             "R-13: the wall clock jumps: no binding lost or extended",
             clock::clock_jump,
         )
-        .limit(90),
+        .limit(150),
         ours("fd_exhaust", "R-14: 1,000 connections on 256 descriptors", pressure::fd_exhaust),
     ]
 }
@@ -73,7 +73,7 @@ fn crashes() -> Vec<Case> {
 /// Bad networks, slow peers, floods.
 fn networks() -> Vec<Case> {
     vec![
-        ours("loss20", "N-1: 500 calls over 20 % loss", loss::loss20).limit(150),
+        ours("loss20", "N-1: 500 calls over 20 % loss", loss::loss20).limit(200),
         ours("slow_downstream", "N-6: callees that are slow or deaf disturb nobody", slow::slow)
             .limit(90)
             .alone(),
@@ -123,6 +123,12 @@ fn attacks() -> Vec<Case> {
             "S-5: two users whose devices loop back: at most 8 INVITEs",
             relay::fork_loop,
         ),
+        ours(
+            "fork_loop_serial",
+            "S-5: ten entries that loop back, one way after the other, forwarding besides",
+            relay::fork_loop_serial,
+        )
+        .limit(90),
         case("replay", "S-6: a captured digest, 51 times", replay::replay)
             .kamailio_misses("accepts a replayed digest as long as its nonce lives"),
         ours("spoof_identity", "S-7: speaking as somebody else", identity::spoof_identity),

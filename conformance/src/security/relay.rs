@@ -174,6 +174,53 @@ pub fn fork_loop(world: &mut World) -> Result<String> {
     Ok(counts.join("; "))
 }
 
+/// The same with ten users, each of whom has two devices that lead to two others, tried one after the other; who forwards
+/// his calls to a third when both refuse, and has a contact that names a fourth. RFC 5393 §5.3: what one request becomes is
+/// bounded by its breadth, 60, however it is forked.
+pub fn fork_loop_serial(world: &mut World) -> Result<String> {
+    const ENTRIES: usize = 10;
+    let names: Vec<String> = (0..ENTRIES).map(|n| format!("u{n}")).collect();
+    let users: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut settings = Settings::local(&users).inbound().serial(2);
+    settings.recurse = true;
+    let mut server = world.start(&settings)?;
+    let mirror = Mirror::start(IpAddr::from([127, 0, 0, 2]), server.address)?;
+    for n in 0..ENTRIES {
+        let user = |step: usize| users.get((n + step) % ENTRIES).copied().unwrap_or_default();
+        let agent = Agent::new(mirror.address.ip(), server.address)?;
+        let aor = format!("sip:{}@{DOMAIN}", user(0));
+        let contacts = [
+            format!("<sip:{}@{}>;q=0.9", user(1), mirror.address),
+            format!("<sip:{}@{}>;q=0.5", user(3), mirror.address),
+            format!("<sip:{}@{DOMAIN}>;q=0.1", user(5)),
+        ];
+        let lines = format!("Contact: {}\r\nExpires: 600\r\n", contacts.join(", "));
+        let draft = Draft::new("REGISTER", &format!("sip:{DOMAIN}"), &aor, &aor).with(&lines);
+        let answer = agent.ask_as(&draft, user(0), PASSWORD)?;
+        if answer.status() != 200 {
+            bail!("REGISTER of {}: {}", user(0), answer.start);
+        }
+        let words = ["user", "forward", user(0), "--busy", "--unreachable", user(7)];
+        let (code, text) = server.subcommand(&words)?;
+        if code != 0 {
+            bail!("{words:?}: {text}");
+        }
+    }
+    let caller = Agent::new(IpAddr::from([127, 0, 0, 3]), server.address)?;
+    let uri = format!("sip:u0@{DOMAIN}");
+    let draft = Draft::new("INVITE", &uri, "sip:carol@elsewhere.example", &uri)
+        .with(&format!("Contact: <{}>\r\n", caller.contact("carol")));
+    let start = Instant::now();
+    let answer = caller.ask_within(&draft, Duration::from_secs(60))?;
+    let (took, invites) = (start.elapsed(), mirror.invites.load(Ordering::Relaxed));
+    // 60 ends at most, and on the way to each every entry once: then it is known again (RFC 3261 §16.3 step 4).
+    if invites > 60 * ENTRIES || answer.status() < 300 {
+        bail!("{invites} INVITEs, {}", answer.start);
+    }
+    server.healthy()?;
+    Ok(format!("{invites} INVITEs, {} after {} ms", answer.status(), took.as_millis()))
+}
+
 /// A stateless element that sends every request back to where it came from, addressed to our domain again.
 struct Mirror {
     address: SocketAddr,

@@ -12,6 +12,7 @@ pub fn command(folder: &Path, settings: &Settings) -> Result<Command> {
     let text =
         std::fs::read_to_string(&template).with_context(|| template.display().to_string())?;
     let text = text.replace("ADDRESS", &settings.address.to_string());
+    let text = text.replace("FORK_MS", &(settings.serial.unwrap_or(0) * 1000).to_string());
     let path = folder.join("kamailio.cfg");
     std::fs::write(&path, text)?;
     let mut command = Command::new("kamailio");
@@ -20,6 +21,12 @@ pub fn command(folder: &Path, settings: &Settings) -> Result<Command> {
     command.arg("-Y").arg(folder).arg("-P").arg(folder.join("kamailio.pid"));
     if settings.auth {
         command.args(["-A", "AUTH"]);
+    }
+    if settings.serial.is_some() {
+        command.args(["-A", "SERIAL"]);
+    }
+    if settings.redirect {
+        command.args(["-A", "REDIRECT"]);
     }
     Ok(command)
 }

@@ -59,6 +59,12 @@ pub struct Settings {
     pub algorithms: Vec<&'static str>,
     /// Calls from other domains to our users are let in.
     pub inbound: bool,
+    /// Contacts of the same user are tried by their q, each value for so many seconds.
+    pub serial: Option<u32>,
+    /// Callers are told where to try.
+    pub redirect: bool,
+    /// Redirections are followed (Ringway only).
+    pub recurse: bool,
     /// Shortest registration, seconds.
     pub expires_min: u32,
     /// Put before the program: `prlimit`, `faketime`.
@@ -81,6 +87,9 @@ impl Settings {
             auth: true,
             algorithms: vec!["SHA-256", "MD5"],
             inbound: false,
+            serial: None,
+            redirect: false,
+            recurse: false,
             expires_min: 1,
             prefix: Vec::new(),
             environment: Vec::new(),
@@ -98,6 +107,16 @@ impl Settings {
     /// For peers that know only MD5 and give up when anything else is offered beside it.
     pub fn old_digest(mut self) -> Self {
         self.algorithms = vec!["MD5"];
+        self
+    }
+
+    pub fn serial(mut self, seconds: u32) -> Self {
+        self.serial = Some(seconds);
+        self
+    }
+
+    pub fn redirect(mut self) -> Self {
+        self.redirect = true;
         self
     }
 

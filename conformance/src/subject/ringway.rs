@@ -30,6 +30,13 @@ fn configuration(settings: &Settings) -> String {
     let _ = writeln!(text, "[sip]\nlisten = [{}]\ndomains = [\"{DOMAIN}\"]", listen.join(", "));
     let _ = writeln!(text, "allow_inbound = {}", settings.inbound);
     text.push_str(&settings.sip);
+    if settings.redirect {
+        let _ = writeln!(text, "redirect_domains = [\"{DOMAIN}\"]");
+    }
+    let _ = writeln!(text, "[proxy]\nrecurse = {}", settings.recurse);
+    if let Some(seconds) = settings.serial {
+        let _ = writeln!(text, "fork_timeout = \"{seconds}s\"");
+    }
     let _ = writeln!(
         text,
         "[registrar]\nexpires = {{ min = \"{}s\", max = \"1h\", default = \"1h\" }}",

@@ -200,6 +200,12 @@ fn core_config(settings: &Settings, bound: &Bound, domains: Domains) -> Config {
         registrar: settings.registrar.clone(),
         auth: settings.auth.clone(),
         limits: Limits { trusted: settings.trusted.clone(), per_source: settings.per_source },
+        forking: settings.forking.clone(),
+        redirect_domains: settings
+            .redirect_domains
+            .iter()
+            .map(|name| name.as_str().into())
+            .collect(),
         allow_inbound: settings.allow_inbound,
         allow_outbound: settings.allow_outbound,
         durable: settings.store != Home::Memory,
@@ -262,7 +268,12 @@ async fn load_accounts(store: &mut Store, shared: &Shared) -> Result<usize, Stor
     let taken = subscribers.iter().filter(|subscriber| {
         ha1(subscriber).is_some_and(|ha1| shared.accounts.set(&subscriber.aor(), ha1))
     });
-    Ok(taken.count())
+    let taken = taken.count();
+    for (aor, forwards) in store.forwards().await? {
+        // Of an account that is gone: nobody can be called by its name.
+        shared.accounts.set_forwards(&aor, forwards);
+    }
+    Ok(taken)
 }
 
 /// As many as the settings say, but never so many that a descriptor is missing where it hurts.

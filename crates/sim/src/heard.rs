@@ -31,6 +31,8 @@ pub struct Heard {
     /// Header value, and whether it came as Proxy-Authenticate.
     pub challenges: Vec<(bool, String)>,
     pub has_body: bool,
+    /// RFC 3262 §7.1; 0: none.
+    pub rseq: u32,
     /// Not SIP at all.
     pub broken: bool,
 }
@@ -88,6 +90,7 @@ impl Heard {
         for (name, proxy) in [(Name::WwwAuthenticate, false), (Name::ProxyAuthenticate, true)] {
             self.challenges.extend(head.headers(name).map(|v| (proxy, text(v))));
         }
+        self.rseq = head.header(Name::RSeq).and_then(|v| text(v).parse().ok()).unwrap_or(0);
         self.has_body = !head.body().is_empty();
         Ok(())
     }

@@ -115,6 +115,10 @@ impl Server {
 
     /// The binding a phone would have made before the scenario begins.
     pub fn preload(&mut self, now: Instant, user: &str, contact: &str, flow: Flow) {
+        self.preload_with_q(now, user, contact, flow, 1000);
+    }
+
+    pub fn preload_with_q(&mut self, now: Instant, user: &str, contact: &str, flow: Flow, q: u16) {
         self.shared.location.load(
             now,
             self.config.registrar.expires_max,
@@ -123,11 +127,12 @@ impl Server {
                 contact: contact.into(),
                 call_id: format!("preloaded-{contact}").into(),
                 cseq: 1,
-                q: 1000,
+                q,
                 expires_at: now + Duration::from_secs(3600),
                 modified_at: now,
                 flow,
                 user_agent: "sim".into(),
+                path: "".into(),
             }],
         );
     }
@@ -250,6 +255,8 @@ fn laboratory(address: SocketAddr, address_6: SocketAddr, domain: &str) -> Confi
             ],
             ..Limits::default()
         },
+        forking: config::Forking::default(),
+        redirect_domains: Vec::new(),
         allow_inbound: false,
         // The flows of RFC 3665 cross two domains.
         allow_outbound: true,

@@ -194,6 +194,80 @@ fn strict_router_behind_us() {
     });
 }
 
+/// The same in the other direction: a strict router between us and the callee, whose BYE comes through it.
+#[test]
+fn strict_router_before_the_callee() {
+    play("route/strict_router_before_the_callee", |w| {
+        let alice = w.phone("alice");
+        let bob = w.phone("bob");
+        alice.invite("bob");
+        bob.answer_after(ms(50)).through_strict_router().hang_up_after(secs(2));
+        w.run();
+        assert_eq!(alice.heard(), "100 200 BYE");
+        assert_eq!(bob.heard(), "INVITE ACK 200");
+    });
+}
+
+/// UDP on one side and TCP on the other: each has a Record-Route it can reach, for requests of both (§16.7 step 8,
+/// RFC 5658 §3).
+#[test]
+fn transports_both_ways() {
+    play("route/transports_both_ways", |w| {
+        let alice = w.phone("alice");
+        let bob = w.tcp_phone("bob");
+        alice.invite("bob").reinvite_after(secs(1));
+        bob.ring_after(ms(50)).answer_after(secs(1)).reinvite_after(secs(2)).hang_up_after(secs(4));
+        w.run();
+        assert_eq!(alice.heard(), "100 180 200 100 200 INVITE ACK BYE");
+        assert_eq!(bob.heard(), "INVITE ACK INVITE ACK 100 200 200");
+    });
+}
+
+/// The same between the families.
+#[test]
+fn families_both_ways() {
+    play("route/families_both_ways", |w| {
+        let alice = w.ipv6_phone("alice");
+        let bob = w.phone("bob");
+        alice.invite("bob").reinvite_after(secs(1)).hang_up_after(secs(4));
+        bob.ring_after(ms(50)).answer_after(secs(1)).reinvite_after(secs(2));
+        w.run();
+        assert_eq!(bob.heard(), "INVITE ACK INVITE ACK 100 200 BYE");
+    });
+}
+
+/// RFC 3327: an edge proxy registered bob through itself. Calls to him go there, with the Path as Route; the Service-Route
+/// of an answer is none of ours (RFC 3608 §5).
+#[test]
+fn path() {
+    play("route/path", |w| {
+        let alice = w.phone("alice");
+        let edge = w.phone_of("edge", "bob", sip_core::flow::Transport::Udp, 0, false);
+        let path = format!("<sip:{};lr>", edge.address());
+        edge.register()
+            .contact("<sip:bob@192.0.2.77:5060>")
+            .header(&format!("Path: {path}"))
+            .header("Supported: path");
+        edge.register().at(secs(1)).contact("<sip:bob@192.0.2.77:5060>").header("Path: <sip:x>");
+        w.run_for(secs(2));
+        assert_eq!(edge.heard(), "200 420");
+        assert!(w.trace.wires.iter().any(|x| {
+            let text = String::from_utf8_lossy(&x.bytes);
+            x.message.label() == "200 REGISTER" && text.contains(&format!("Path: {path}\r\n"))
+        }));
+        alice.invite("bob").hang_up_after(secs(1));
+        edge.answer_after(ms(50)).header("Service-Route: <sip:edge.example.com;lr>");
+        w.run();
+        assert_eq!(alice.heard(), "100 200 200");
+        let invite = w.trace.wires.iter().rev().find(|x| x.message.label() == "INVITE");
+        let invite = invite.map(|x| x.message.clone()).unwrap_or_default();
+        assert_eq!(invite.uri, "sip:bob@192.0.2.77:5060");
+        assert_eq!(invite.routes, [path]);
+        let answer = w.last("200 INVITE");
+        assert!(answer.contains("Service-Route: <sip:edge.example.com;lr>\r\n"), "{answer}");
+    });
+}
+
 fn old_place(w: &World) -> sim::network::PlaceId {
     w.trace
         .wires

@@ -30,6 +30,8 @@ fn config() -> Config {
         registrar: Registrar::default(),
         auth: Auth::default(),
         limits: Limits { trusted, ..Limits::default() },
+        forking: sip_core::config::Forking::default(),
+        redirect_domains: Vec::new(),
         allow_inbound: false,
         allow_outbound: false,
         durable: false,

@@ -78,6 +78,8 @@ impl Bench {
                 trusted: vec![Network { address: [198, 51, 100, 0].into(), prefix: 24 }],
                 ..Limits::default()
             },
+            forking: sip_core::config::Forking::default(),
+            redirect_domains: Vec::new(),
             allow_inbound: false,
             allow_outbound: false,
             durable: false,

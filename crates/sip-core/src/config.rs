@@ -33,6 +33,9 @@ pub struct Config {
     pub registrar: Registrar,
     pub auth: Auth,
     pub limits: Limits,
+    pub forking: Forking,
+    /// Served domains for which this is a redirect server.
+    pub redirect_domains: Vec<Box<str>>,
     /// Foreign callers may call local users (`sip.allow_inbound`).
     pub allow_inbound: bool,
     /// Local users may call domains we do not serve (`sip.allow_outbound`).
@@ -196,6 +199,21 @@ impl Default for Auth {
     }
 }
 
+/// How a request is forked (RFC 3261 §16.6).
+#[derive(Clone, Debug)]
+pub struct Forking {
+    /// How long contacts of one q value ring before those of the next are tried.
+    pub timeout: Duration,
+    /// Redirections to users of ours are followed (RFC 3261 §16.7 step 4); otherwise all are the caller's.
+    pub recurse: bool,
+}
+
+impl Default for Forking {
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(20), recurse: false }
+    }
+}
+
 /// Operator-set limits; the fixed ones are in `limits.rs`.
 #[derive(Clone, Debug, Default)]
 pub struct Limits {
@@ -349,6 +367,8 @@ pub(crate) mod tests {
             registrar: Registrar::default(),
             auth: Auth::default(),
             limits: Limits::default(),
+            forking: Forking::default(),
+            redirect_domains: Vec::new(),
             allow_inbound: false,
             allow_outbound: false,
             durable: false,

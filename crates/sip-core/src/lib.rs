@@ -4,10 +4,10 @@
 //! follows from it in an [`Outbox`](output::Outbox). Layers, lowest first; a lower one never names a higher one:
 //!
 //! ```text
-//! time flow seal limits config         words everybody uses
+//! time flow seal limits config forwarding  words everybody uses
 //! timer  transaction                   RFC 3261 §17: the four machines and who owns them
 //! auth  registrar                      §22 and §10: accounts, nonces, bindings
-//! proxy  ua                            §16 and §8.2: what is done with a request
+//! proxy  redirect  ua                  §16, §8.3 and §8.2: what is done with a request
 //! route                                the life of a request, one room per file
 //! node                                 the whole server
 //! dispatcher  stateless                another one, which remembers nothing (§16.11), and whom it chooses
@@ -20,12 +20,14 @@ mod base32;
 pub mod config;
 pub mod dispatcher;
 pub mod flow;
+pub mod forwarding;
 pub mod input;
 pub mod limits;
 pub mod node;
 pub mod output;
 pub mod overload;
 pub mod proxy;
+pub mod redirect;
 pub mod registrar;
 pub mod rejection;
 pub mod route;

@@ -21,14 +21,20 @@ const fn limit(name: &'static str, max: usize, status: u16) -> Limit {
 pub const SERVER_TRANSACTIONS: Limit = limit("server_transactions_per_node", 1 << 17, 503);
 /// Client transactions of one node, finished ones included.
 pub const CLIENT_TRANSACTIONS: Limit = limit("client_transactions_per_node", 1 << 18, 503);
-/// Forks of one request (RFC 3261 §16.6). More targets are an error of whoever registered them.
+/// Forks of one request at a time (RFC 3261 §16.6). More targets are an error of whoever registered them.
 pub const FORKS: Limit = limit("forks_per_request", 16, 500);
+/// Forks of one request one after the other: all its steps, redirections and diversions together.
+pub const FORKS_IN_ALL: Limit = limit("forks_per_request_in_all", 48, 500);
+/// How often one call may be passed on: by accounts that forward, by phones that redirect, and by whoever wrote the
+/// Diversions it came with (RFC 5806 §6.3).
+pub const DIVERSIONS: Limit = limit("diversions_per_call", 5, 482);
 /// RFC 5393 §5.3: breadth given to a request that came without Max-Breadth.
 pub const BREADTH: Limit = limit("max_breadth", 60, 440);
 /// RFC 3261 §8.1.1.6: hops given to a request that came without Max-Forwards.
 pub const HOPS: Limit = limit("max_forwards", 70, 483);
 
-pub const TABLE: &[Limit] = &[SERVER_TRANSACTIONS, CLIENT_TRANSACTIONS, FORKS, BREADTH, HOPS];
+pub const TABLE: &[Limit] =
+    &[SERVER_TRANSACTIONS, CLIENT_TRANSACTIONS, FORKS, FORKS_IN_ALL, DIVERSIONS, BREADTH, HOPS];
 
 /// A bound was hit: what the caller answers is `limit.status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +71,7 @@ mod tests {
     #[test]
     fn every_client_fits_into_a_branch() {
         assert!(CLIENT_TRANSACTIONS.max <= crate::transaction::branch::SLOT_END as usize);
-        assert!(FORKS.max <= usize::from(u8::MAX));
+        assert!(FORKS_IN_ALL.max <= usize::from(u8::MAX));
+        assert!(BREADTH.max <= usize::from(u8::MAX));
     }
 }

@@ -17,11 +17,12 @@ use sip_message::{Malformed, Message, Method, Request, Response};
 use crate::config::Config;
 use crate::flow::Flow;
 use crate::input::{Command, Input};
-use crate::output::Outbox;
+use crate::output::{Event, Outbox};
 use crate::proxy::{Plan, Proxy};
+use crate::redirect;
 use crate::registrar;
 use crate::rejection::Rejection;
-use crate::route::{self, Verdict, limit, locate, nat, screen};
+use crate::route::{self, Verdict, limit, locate, nat, onward, screen};
 use crate::shared::Shared;
 use crate::time::Instant;
 use crate::transaction::large::Streams;
@@ -61,6 +62,8 @@ pub struct Sizes {
     pub contexts_active: usize,
     /// Running Timers C.
     pub timers_c: usize,
+    /// Contexts whose step under way has a time.
+    pub steps: usize,
     /// REGISTERs that wait for the store.
     pub registers_pending: usize,
 }
@@ -111,6 +114,7 @@ impl Node {
             contexts: proxy.len(),
             contexts_active: proxy.len(),
             timers_c: proxy.timers_len(),
+            steps: proxy.steps_len(),
             registers_pending: pending.len(),
         }
     }
@@ -143,6 +147,9 @@ impl State {
     fn advance(&mut self, turn: &mut Turn<'_>) {
         self.proxy.tick(turn, &mut self.transactions);
         loop {
+            if self.proxy.is_asking() {
+                self.proxy.go_on(turn, &mut self.transactions, onward::go_on);
+            }
             self.transactions.tick(turn.now, turn.out, &mut self.happenings);
             if self.happenings.is_empty() {
                 return;
@@ -216,7 +223,14 @@ impl State {
         match route::route(turn, flow, request)? {
             Verdict::Drop => Ok(()),
             Verdict::Forward(plan) => {
-                self.proxy.forward(turn, &mut self.transactions, key, request, flow, &plan)
+                self.proxy.forward(turn, &mut self.transactions, key, request, flow, plan)
+            }
+            Verdict::Redirect(contacts) => {
+                let wire = redirect::answer(turn, request, &contacts, &mut self.scratch);
+                turn.out.send(*flow, wire);
+                let call_id = String::from_utf8_lossy(request.call_id().unwrap_or_default()).into();
+                turn.out.events.push(Event::Redirected { flow: *flow, call_id });
+                Ok(())
             }
             Verdict::Answer if request.method() == Method::Options => {
                 let wire = reply::ok(turn, request, options::LINES, &mut self.scratch);
@@ -244,8 +258,9 @@ impl State {
         if let Ok(Verdict::Forward(plan)) = route::route(turn, flow, &mut request) {
             let plan: &Plan = &plan;
             let second = plan
-                .targets
+                .steps
                 .first()
+                .and_then(|step| step.targets.first())
                 .and_then(|target| locate::second_way(turn.config, &request, &target.flow));
             self.proxy.acknowledge(turn, &request, flow, plan, second);
         }

@@ -88,6 +88,8 @@ pub struct BindingRow {
     /// Where the REGISTER came from.
     pub flow: Flow,
     pub user_agent: Box<str>,
+    /// The values of Path, separated by commas (RFC 3327); empty for none.
+    pub path: Box<str>,
 }
 
 /// What the operator, the metrics and the records are told. The core never logs.
@@ -105,6 +107,11 @@ pub enum Event {
         status: u16,
         reason: &'static str,
         fault: Fault,
+        call_id: Box<str>,
+    },
+    /// The caller was told where to try instead (RFC 3261 §8.3).
+    Redirected {
+        flow: Flow,
         call_id: Box<str>,
     },
     /// Wrong or replayed credentials (a first, plain challenge is not an event).

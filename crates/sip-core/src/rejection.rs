@@ -121,6 +121,11 @@ impl Rejection {
         Self::new(482, "Merged Request", Fault::PeerMisbehaved)
     }
 
+    /// RFC 5806 §6.3: a call that was passed on too often, or back to somebody who has passed it on.
+    pub const fn forwarding_loop() -> Self {
+        Self::new(482, "Forwarding Loop", Fault::Refused)
+    }
+
     /// RFC 3261 §16.3 step 3: Max-Forwards is used up.
     pub const fn too_many_hops() -> Self {
         Self::new(483, "Too Many Hops", Fault::PeerMisbehaved)

@@ -6,7 +6,9 @@
 
 use core::hash::BuildHasher as _;
 use core::net::{IpAddr, SocketAddr};
+use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::Arc;
 
 use foldhash::quality::FixedState;
 use hashbrown::HashMap;
@@ -17,6 +19,7 @@ use crate::auth::nonce::{Answered, Ledger, Mint, Nonce, Use};
 use crate::ban::{self, Bans, Failures};
 use crate::config::{self, Limits, Network};
 use crate::flow::Flow;
+use crate::forwarding::Forwards;
 use crate::output::BindingRow;
 use crate::registrar::binding::Binding;
 use crate::registrar::location::{Bindings, Counts, Location};
@@ -173,12 +176,15 @@ impl SharedLocation {
 pub struct SharedAccounts {
     seal: Seal,
     stripes: Box<[RwLock<Accounts>]>,
+    /// Accounts that forward. Where there are none, no call has to look.
+    forwarding: AtomicUsize,
 }
 
 impl SharedAccounts {
     fn new(seal: &Seal) -> Self {
         let one = |_| RwLock::new(Accounts::new(seal.clone()));
-        Self { seal: seal.clone(), stripes: (0..STRIPES).map(one).collect() }
+        let stripes = (0..STRIPES).map(one).collect();
+        Self { seal: seal.clone(), stripes, forwarding: AtomicUsize::new(0) }
     }
 
     fn place(&self, aor: &[u8]) -> (u64, &RwLock<Accounts>) {
@@ -206,7 +212,33 @@ impl SharedAccounts {
     /// False if there was no such account.
     pub fn remove(&self, aor: &str) -> bool {
         let (hash, stripe) = self.place(aor.as_bytes());
-        stripe.write().remove(hash, aor)
+        let removed = stripe.write().remove(hash, aor);
+        if removed.as_ref().is_some_and(|account| account.forwards.is_some()) {
+            self.forwarding.fetch_sub(1, Relaxed);
+        }
+        removed.is_some()
+    }
+
+    /// Where calls to this account go instead, if it has a wish.
+    pub fn forwards(&self, aor: &str) -> Option<Arc<Forwards>> {
+        if self.forwarding.load(Relaxed) == 0 {
+            return None;
+        }
+        let (hash, stripe) = self.place(aor.as_bytes());
+        stripe.read().get(hash, aor.as_bytes())?.forwards.clone()
+    }
+
+    /// False if there was no such account.
+    pub fn set_forwards(&self, aor: &str, forwards: Forwards) -> bool {
+        let forwards = Some(Arc::new(forwards)).filter(|forwards| !forwards.is_empty());
+        let (is, (hash, stripe)) = (forwards.is_some(), self.place(aor.as_bytes()));
+        let Some(before) = stripe.write().set_forwards(hash, aor, forwards) else { return false };
+        match (before.is_some(), is) {
+            (false, true) => drop(self.forwarding.fetch_add(1, Relaxed)),
+            (true, false) => drop(self.forwarding.fetch_sub(1, Relaxed)),
+            _ => {}
+        }
+        true
     }
 
     pub fn len(&self) -> usize {
@@ -495,6 +527,7 @@ mod tests {
             modified_at: START,
             flow: Flow::udp(ListenerId(0), "192.0.2.7:5060".parse().unwrap()),
             user_agent: "".into(),
+            path: "".into(),
         }
     }
 
@@ -553,6 +586,16 @@ mod tests {
             shared.accounts.find(b"a@example.com").1.map(|a| a.aor.to_string()).as_deref(),
             Some("a@example.com")
         );
-        assert!(shared.accounts.remove("a@example.com") && shared.accounts.is_empty());
+        let carol =
+            Forwards { always: Some("sip:carol@example.com".into()), ..Forwards::default() };
+        let accounts = &shared.accounts;
+        assert!(!accounts.set_forwards("b@example.com", carol.clone()));
+        assert!(accounts.set_forwards("a@example.com", carol.clone()));
+        assert_eq!(accounts.forwards("a@example.com").as_deref(), Some(&carol));
+        assert!(accounts.set_forwards("a@example.com", Forwards::default()));
+        assert_eq!(accounts.forwards("a@example.com"), None);
+        assert!(accounts.set_forwards("a@example.com", carol));
+        assert!(accounts.remove("a@example.com") && accounts.is_empty());
+        assert_eq!(accounts.forwarding.load(Relaxed), 0);
     }
 }

@@ -19,6 +19,10 @@ impl Instant {
         Self(seconds.saturating_mul(1_000_000))
     }
 
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis.saturating_mul(1_000))
+    }
+
     pub const fn as_secs(self) -> u64 {
         self.0 / 1_000_000
     }

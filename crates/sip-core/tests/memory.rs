@@ -52,5 +52,6 @@ fn row(start: Instant, n: u32) -> BindingRow {
         modified_at: start,
         flow: Flow::udp(ListenerId(0), remote),
         user_agent: "Grandstream GXP2170 1.0".into(),
+        path: "".into(),
     }
 }

@@ -6,7 +6,7 @@ mod oracle;
 
 /// How many seeds are taken apart; the soak run takes all of them.
 fn seeds_max() -> usize {
-    if std::env::var_os("RINGWAY_SOAK").is_some() { usize::MAX } else { 6 }
+    if std::env::var_os("RINGWAY_SOAK").is_some() { usize::MAX } else { 300 }
 }
 
 /// Seeds for the exhaustive runs, the short ones first: every RFC message, then what else parses.
@@ -28,8 +28,8 @@ fn chosen() -> Vec<(String, Vec<u8>)> {
 
 #[test]
 fn every_prefix() {
-    for (_, bytes) in seeds() {
-        for end in 0..=bytes.len().min(if seeds_max() == usize::MAX { usize::MAX } else { 250 }) {
+    for (_, bytes) in chosen() {
+        for end in 0..=bytes.len() {
             oracle::datagram(&bytes[..end]);
         }
     }
@@ -74,7 +74,7 @@ fn every_flipped_and_deleted_byte() {
             inputs += 1;
         }
     }
-    assert!(inputs > 10_000);
+    assert!(inputs > 100_000, "{inputs}");
 }
 
 #[test]

@@ -20,6 +20,7 @@ fn put(user: usize, cseq: u32) -> BindingWrite {
         modified_at: Instant::from_secs(1_800_000_000 + u64::from(cseq)),
         flow: Flow::udp(ListenerId(0), remote),
         user_agent: "measurement/1.0".into(),
+        path: "".into(),
     }))
 }
 

@@ -8,6 +8,7 @@
 mod ban;
 mod checkpoint;
 mod error;
+mod forwarding;
 mod home;
 mod location;
 pub mod moment;

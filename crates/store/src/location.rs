@@ -3,14 +3,19 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use sip_core::flow::{ConnectionId, Flow, ListenerId, Transport};
 use sip_core::output::{BindingRow, BindingWrite};
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
-use sqlx::{AssertSqlSafe, Connection as _, Row as _, SqlSafeStr as _, SqlStr, Sqlite};
+use sqlx::{
+    AssertSqlSafe, Connection as _, Row as _, SqlSafeStr as _, SqlStr, Sqlite, SqliteConnection,
+};
 
 use crate::{Store, StoreError, moment};
 
@@ -24,7 +29,7 @@ pub struct Socket {
 /// Rows per statement, largest first. A prepared statement exists for each.
 const CHUNKS: [usize; 3] = [128, 16, 1];
 
-const COLUMNS: usize = 12;
+const COLUMNS: usize = 13;
 
 /// The statements that put bindings, and the numbers behind `ruid`.
 pub struct Puts {
@@ -55,7 +60,7 @@ impl Puts {
 fn statement(rows: usize) -> SqlStr {
     let mut sql = String::from(
         "INSERT INTO location (ruid, username, domain, contact, received, expires, q, callid, cseq, \
-         last_modified, user_agent, socket) VALUES ",
+         last_modified, user_agent, socket, path) VALUES ",
     );
     for row in 0..rows {
         sql.push_str(if row == 0 { "(?" } else { ",(?" });
@@ -63,9 +68,17 @@ fn statement(rows: usize) -> SqlStr {
         sql.push(')');
     }
     sql.push_str(" ON CONFLICT (username, domain, contact) DO UPDATE SET ");
-    for column in
-        ["received", "expires", "q", "callid", "cseq", "last_modified", "user_agent", "socket"]
-    {
+    for column in [
+        "received",
+        "expires",
+        "q",
+        "callid",
+        "cseq",
+        "last_modified",
+        "user_agent",
+        "socket",
+        "path",
+    ] {
         let _ = write!(sql, "{column} = excluded.{column},");
     }
     sql.pop();
@@ -104,38 +117,33 @@ impl Store {
         &mut self,
         mut page: impl FnMut(&[BindingRow]),
     ) -> Result<usize, StoreError> {
-        const PAGE: i64 = 4_096;
-        let (mut after, mut size, mut left_out, mut taken) = (0i64, PAGE, 0, Vec::new());
-        loop {
-            let row = sqlx::query(
-                "SELECT max(id), count(*), json_group_array(json_array(username, domain, contact, received, expires, q, \
-                 callid, cseq, last_modified, user_agent, socket)) \
-                 FROM (SELECT * FROM location WHERE id > ?1 ORDER BY id LIMIT ?2)",
-            )
-            .bind(after)
-            .bind(size)
-            .fetch_one(&mut self.connection)
-            .await?;
-            let Some(last) = row.try_get::<Option<i64>, _>(0)? else { return Ok(left_out) };
-            let count = usize::try_from(row.try_get::<i64, _>(1)?).unwrap_or(0);
-            let text = row.try_get::<&str, _>(2).ok();
-            match text.and_then(|text| serde_json::from_str::<Vec<Columns<'_>>>(text).ok()) {
-                Some(rows) => {
-                    taken.clear();
-                    taken.extend(rows.iter().filter_map(|row| binding(&self.sockets, row)));
-                    left_out += count - taken.len().min(count);
-                    page(&taken);
-                    size = PAGE;
-                }
+        let (mut left_out, mut taken, mut size) = (0, Vec::new(), PAGE);
+        let mut text = fetch(&mut self.connection, 0, size).await?;
+        while let Some(Page { first, last, count, json }) = text {
+            let read = || {
+                let rows = serde_json::from_str::<Vec<Columns<'_>>>(json.as_deref()?).ok()?;
+                taken.clear();
+                taken.extend(rows.iter().filter_map(|row| binding(&self.sockets, row)));
+                left_out += count - taken.len().min(count);
+                page(&taken);
+                Some(())
+            };
+            // SQLite's thread writes the next page while this one is read here.
+            let (good, next) = beside(read, fetch(&mut self.connection, last, PAGE)).await;
+            let (good, next) = (good.is_some(), next?);
+            text = if good {
+                size = PAGE;
+                next
+            } else if count > 1 {
                 // Something in it is no text, or a number where none belongs: find the row, one by one.
-                None if count > 1 => {
-                    size = (size / 8).max(1);
-                    continue;
-                }
-                None => left_out += count,
-            }
-            after = last;
+                size = (size / 8).max(1);
+                fetch(&mut self.connection, first, size).await?
+            } else {
+                left_out += count;
+                next
+            };
         }
+        Ok(left_out)
     }
 
     /// Removes all bindings of one user; returns how many there were.
@@ -190,6 +198,50 @@ impl Store {
     }
 }
 
+/// Does `work` here while `task` is under way elsewhere.
+async fn beside<A, B>(work: impl FnOnce() -> A, task: impl Future<Output = B>) -> (A, B) {
+    let mut task = pin!(task);
+    let begun = poll_fn(|context| Poll::Ready(task.as_mut().poll(context))).await;
+    let done = work();
+    match begun {
+        Poll::Ready(result) => (done, result),
+        Poll::Pending => (done, task.await),
+    }
+}
+
+/// Rows read at once.
+const PAGE: i64 = 4_096;
+
+/// Some rows as JSON.
+struct Page {
+    /// The number before its first row, and that of its last one.
+    first: i64,
+    last: i64,
+    count: usize,
+    /// None: it cannot be read.
+    json: Option<String>,
+}
+
+/// The rows after the one with the number `first`; none when there are no more.
+async fn fetch(
+    connection: &mut SqliteConnection,
+    first: i64,
+    size: i64,
+) -> Result<Option<Page>, StoreError> {
+    let row = sqlx::query(
+        "SELECT max(id), count(*), json_group_array(json_array(username, domain, contact, received, expires, q, \
+         callid, cseq, last_modified, user_agent, socket, path)) \
+         FROM (SELECT * FROM location WHERE id > ?1 ORDER BY id LIMIT ?2)",
+    )
+    .bind(first)
+    .bind(size)
+    .fetch_one(connection)
+    .await?;
+    let Some(last) = row.try_get::<Option<i64>, _>(0)? else { return Ok(None) };
+    let count = usize::try_from(row.try_get::<i64, _>(1)?).unwrap_or(0);
+    Ok(Some(Page { first, last, count, json: row.try_get(2).ok() }))
+}
+
 type Statement<'q> = Query<'q, Sqlite, SqliteArguments>;
 
 fn bind<'q>(
@@ -213,6 +265,7 @@ fn bind<'q>(
         .bind(moment::text(row.modified_at))
         .bind(&*row.user_agent)
         .bind(socket.map(|s| format!("{}:{}", s.transport, s.address)))
+        .bind(Some(&*row.path).filter(|path| !path.is_empty()))
 }
 
 /// The columns of a row, in the order of the query.
@@ -228,10 +281,12 @@ type Columns<'j> = (
     Cow<'j, str>,
     Cow<'j, str>,
     Option<Cow<'j, str>>,
+    Option<Cow<'j, str>>,
 );
 
 fn binding(sockets: &[Socket], row: &Columns<'_>) -> Option<BindingRow> {
-    let (user, domain, contact, received, expires, q, call_id, cseq, modified, agent, socket) = row;
+    let (user, domain, contact, received, expires, q, call_id, cseq, modified, agent, socket, path) =
+        row;
     let (transport, remote) = parse_received(received)?;
     let fits = |s: &Socket| s.transport == transport && s.address.is_ipv4() == remote.is_ipv4();
     let named = socket.as_deref().and_then(|name| {
@@ -257,5 +312,6 @@ fn binding(sockets: &[Socket], row: &Columns<'_>) -> Option<BindingRow> {
         modified_at: moment::parse(modified)?,
         flow,
         user_agent: agent.as_ref().into(),
+        path: path.as_deref().unwrap_or_default().into(),
     })
 }

@@ -1,6 +1,6 @@
 //! The tables: Kamailio's names and columns (subscriber 7, location 9, domain 2), so that its tools and scripts read
-//! them. What is ours alone is an extra column. `user_version` counts our own migrations; the `version` table is
-//! Kamailio's and says what its modules expect.
+//! them. What is ours alone is an extra column, or a table of its own: `forwarding`. `user_version` counts our own
+//! migrations; the `version` table is Kamailio's and says what its modules expect.
 
 use sqlx::{Connection as _, SqliteConnection};
 
@@ -62,6 +62,17 @@ CREATE TABLE domain (
     did VARCHAR(64) DEFAULT NULL,
     last_modified DATETIME NOT NULL DEFAULT '2000-01-01 00:00:01'
 );
+",
+    "
+CREATE TABLE forwarding (
+    id INTEGER PRIMARY KEY NOT NULL,
+    username VARCHAR(64) NOT NULL DEFAULT '',
+    domain VARCHAR(64) NOT NULL DEFAULT '',
+    cause VARCHAR(16) NOT NULL,
+    uri VARCHAR(255) NOT NULL,
+    ring_s INTEGER NOT NULL DEFAULT 0
+);
+CREATE UNIQUE INDEX forwarding_account_cause_idx ON forwarding (username, domain, cause);
 ",
     "
 CREATE TABLE ban (

@@ -3,7 +3,7 @@
 
 use sip_core::auth;
 use sip_core::config::Algorithm;
-use sqlx::Row as _;
+use sqlx::{Connection as _, Row as _};
 
 use crate::{Store, StoreError};
 
@@ -82,14 +82,18 @@ impl Store {
         Ok(query.execute(&mut self.connection).await?.rows_affected() > 0)
     }
 
-    /// Removes the account; false if there is no such account. Its bindings are removed by whoever holds them.
+    /// Removes the account and what it forwards; false if there is no such account. Its bindings are removed by whoever holds them.
     pub async fn remove_subscriber(
         &mut self,
         user: &str,
         domain: &str,
     ) -> Result<bool, StoreError> {
+        let mut transaction = self.connection.begin().await?;
         let query = sqlx::query("DELETE FROM subscriber WHERE username = ?1 AND domain = ?2");
-        let done = query.bind(user).bind(domain).execute(&mut self.connection).await?;
+        let done = query.bind(user).bind(domain).execute(&mut *transaction).await?;
+        let query = sqlx::query("DELETE FROM forwarding WHERE username = ?1 AND domain = ?2");
+        query.bind(user).bind(domain).execute(&mut *transaction).await?;
+        transaction.commit().await?;
         Ok(done.rows_affected() > 0)
     }
 }

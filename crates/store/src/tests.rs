@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use sip_core::flow::{ConnectionId, Flow, ListenerId, Transport};
+use sip_core::forwarding::Forwards;
 use sip_core::output::{BindingRow, BindingWrite};
 use sip_core::time::Instant;
 use sqlx::Connection as _;
@@ -63,6 +64,7 @@ fn row(user: u32, listener: u16, remote: &str) -> BindingRow {
             remote: remote.parse().unwrap(),
         },
         user_agent: "phone/1.0 \"ünï\"".into(),
+        path: "<sip:edge.example.com;lr>".into(),
     }
 }
 
@@ -170,6 +172,52 @@ fn accounts() {
         assert!(store.remove_subscriber("alice", "example.com").await.expect("removed"));
         assert!(!store.remove_subscriber("alice", "example.com").await.expect("nobody"));
         assert!(!store.change_subscriber(&alice).await.expect("nobody"));
+    });
+}
+
+#[test]
+fn forwards_live_with_their_account() {
+    let scratch = Scratch::new();
+    runtime().block_on(async {
+        let mut store = open(&scratch).await;
+        let alice = Subscriber::with_password("alice", "example.com", "wonderland");
+        assert!(store.add_subscriber(&alice).await.expect("added"));
+        let forwards = Forwards {
+            busy: Some("sip:bob@example.com".into()),
+            no_answer: Some(("sip:carol@192.0.2.9".into(), Duration::from_secs(15))),
+            ..Forwards::default()
+        };
+        let set = store.set_forwards("alice", "example.com", &forwards);
+        assert!(set.await.expect("set"));
+        assert!(!store.set_forwards("bob", "example.com", &forwards).await.expect("nobody"));
+        store.close().await.expect("closed");
+
+        let mut store = open(&scratch).await;
+        let found = store.forwards().await.expect("read");
+        assert_eq!(found, [("alice@example.com".to_owned(), forwards)]);
+        let always = Forwards { always: Some("sip:x@192.0.2.9".into()), ..Forwards::default() };
+        assert!(store.set_forwards("alice", "example.com", &always).await.expect("set"));
+        let found = store.forwards().await.expect("read");
+        assert_eq!(found, [("alice@example.com".to_owned(), always)], "in place of the old");
+        assert!(store.remove_subscriber("alice", "example.com").await.expect("removed"));
+        assert_eq!(store.forwards().await.expect("read"), []);
+    });
+}
+
+/// A file of the first release is brought up to date, and what it held is there.
+#[test]
+fn an_older_schema_is_migrated() {
+    let scratch = Scratch::new();
+    runtime().block_on(async {
+        let mut store = open(&scratch).await;
+        store.write(&[&put(&row(1, 0, "198.51.100.7:5062"))]).await.expect("written");
+        let old = "DROP TABLE forwarding; DROP TABLE ban; PRAGMA user_version = 1";
+        sqlx::raw_sql(old).execute(&mut store.connection).await.expect("made old");
+        store.close().await.expect("closed");
+        let mut store = open(&scratch).await;
+        assert_eq!(store.forwards().await.expect("the table is there"), []);
+        assert_eq!(store.bans().await.expect("and the next one"), []);
+        assert_eq!(all(&mut store).await.len(), 1);
     });
 }
 

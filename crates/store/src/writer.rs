@@ -1,6 +1,7 @@
 //! The one that writes: takes what has gathered, commits it together, and only then tells the askers. The busier it is
 //! the larger the groups, so the price of a commit (one wait for the disk) is shared by hundreds of REGISTERs.
 
+use sip_core::forwarding::Forwards;
 use sip_core::output::BindingWrite;
 use tokio::sync::{mpsc, oneshot};
 
@@ -26,11 +27,16 @@ enum Job<T> {
     Finish,
 }
 
+/// What every account forwards that forwards anything, by address of record.
+type AllForwards = Vec<(String, Forwards)>;
+
 enum AccountJob {
     List(oneshot::Sender<Result<Vec<Subscriber>, StoreError>>),
     Add(Subscriber, oneshot::Sender<Result<bool, StoreError>>),
     Change(Subscriber, oneshot::Sender<Result<bool, StoreError>>),
     Remove(String, String, oneshot::Sender<Result<bool, StoreError>>),
+    Forwards(oneshot::Sender<Result<AllForwards, StoreError>>),
+    SetForwards(String, String, Forwards, oneshot::Sender<Result<bool, StoreError>>),
 }
 
 /// The way in, from any thread.
@@ -106,6 +112,20 @@ impl<T> Writer<T> {
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
+    pub async fn forwards(&self) -> Result<AllForwards, StoreError> {
+        self.ask(AccountJob::Forwards).await
+    }
+
+    pub async fn set_forwards(
+        &self,
+        user: &str,
+        domain: &str,
+        forwards: Forwards,
+    ) -> Result<bool, StoreError> {
+        let (user, domain) = (user.to_owned(), domain.to_owned());
+        self.ask(|reply| AccountJob::SetForwards(user, domain, forwards, reply)).await
+    }
+
     async fn ask<R>(
         &self,
         job: impl FnOnce(oneshot::Sender<Result<R, StoreError>>) -> AccountJob,
@@ -174,6 +194,10 @@ impl Store {
             }
             AccountJob::Remove(user, domain, reply) => {
                 drop(reply.send(self.remove_subscriber(&user, &domain).await));
+            }
+            AccountJob::Forwards(reply) => drop(reply.send(self.forwards().await)),
+            AccountJob::SetForwards(user, domain, forwards, reply) => {
+                drop(reply.send(self.set_forwards(&user, &domain, &forwards).await));
             }
         }
     }

@@ -10,9 +10,10 @@ use super::Source;
 const EDGES: &[(&str, &[&str], &[&str])] = &[
     ("sip-message", &[], &[]),
     ("sip-core", &["sip-message"], &["sim"]),
+    ("media", &[], &[]),
     ("udp", &[], &[]),
     ("store", &["sip-message", "sip-core"], &[]),
-    ("phone", &["sip-message", "sip-core", "udp"], &[]),
+    ("phone", &["sip-message", "sip-core", "media", "udp"], &[]),
     ("sim", &["sip-message", "sip-core"], &[]),
     ("server", &["sip-message", "sip-core", "udp", "store", "phone"], &["sim"]),
     ("conformance", &[], &[]),
@@ -37,7 +38,7 @@ const IMPURE: &[&str] = &[
     "rand::",
 ];
 
-const PURE: &[&str] = &["crates/sip-message/src/", "crates/sip-core/src/"];
+const PURE: &[&str] = &["crates/sip-message/src/", "crates/sip-core/src/", "crates/media/src/"];
 
 pub fn check(root: &Path, sources: &[Source], findings: &mut Vec<String>) -> Result<()> {
     let manifests = sources
@@ -67,7 +68,7 @@ pub fn check(root: &Path, sources: &[Source], findings: &mut Vec<String>) -> Res
             }
         }
     }
-    for crate_ in ["sip-message", "sip-core"] {
+    for crate_ in ["sip-message", "sip-core", "media"] {
         let path = format!("crates/{crate_}/clippy.toml");
         if !root.join(&path).exists() {
             findings.push(format!(

@@ -8,14 +8,14 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use super::Unit;
+use super::answer::{copy_head, tag};
 use super::desk::Desk;
-use super::plan::Secret;
-use super::register::choose;
 use super::scan::{self, Message, Name, Start};
 use super::script::{Dialog, Id, Script, Side};
+use super::talk::{CallSound, TALKS_MAX, Talks};
 use super::tally::Failure;
 use super::timer::{Alarm, Kind, Nanos};
-use crate::digest::Credential;
+use super::wallet::Wallet;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Caller {
@@ -57,6 +57,8 @@ struct Call {
     /// The same for the callee's 200.
     answered: Nanos,
     rang: bool,
+    /// The other's SDP was of no use.
+    mute: bool,
     target: Vec<u8>,
     routes: Vec<u8>,
     to: Vec<u8>,
@@ -68,23 +70,24 @@ struct Call {
 pub struct Calls {
     calls: Vec<Call>,
     free: VecDeque<u32>,
-    secret: Option<Secret>,
-    credentials: Vec<Option<Box<Credential>>>,
+    wallet: Wallet,
+    /// With sound.
+    talks: Option<Talks>,
     next: u32,
 }
 
-const CNONCE: &[u8] = b"7a6f";
 /// An alarm that does not repeat anything: 64*T1 without a final answer.
 const GIVE_UP: u8 = u8::MAX;
 
 impl Calls {
-    pub fn new(active_max: usize, users: u32, secret: Option<Secret>) -> Self {
+    pub fn new(active_max: usize, sound: bool, wallet: Wallet) -> Self {
+        let active_max = if sound { active_max.min(TALKS_MAX) } else { active_max };
         let count = u32::try_from(active_max).unwrap_or(u32::MAX);
         Self {
             calls: (0..count).map(|_| Call::default()).collect(),
             free: (0..count).collect(),
-            secret,
-            credentials: (0..users).map(|_| None).collect(),
+            wallet,
+            talks: sound.then(|| Talks::new(active_max)),
             next: 0,
         }
     }
@@ -104,24 +107,49 @@ impl Calls {
         }
     }
 
+    /// The BYE was answered: a call with sound is a success when both were heard.
+    fn succeed(&mut self, slot: u32, desk: &mut Desk) {
+        let Some(call) = self.calls.get(slot as usize) else { return };
+        let (began, mute) = (call.began, call.mute);
+        match self.count_sound(slot, true, desk) {
+            _ if mute => desk.tally.fail(began, Failure::NoSdp),
+            Some(sound) if sound.is_one_way() => desk.tally.fail(began, Failure::OneWay),
+            _ => desk.tally.succeed(began),
+        }
+        self.finish(slot);
+    }
+
+    fn count_sound(&mut self, slot: u32, whole: bool, desk: &mut Desk) -> Option<CallSound> {
+        let sound = self.talks.as_mut()?.end(slot, whole)?;
+        desk.tally.heard(self.calls.get(slot as usize)?.began, &sound);
+        Some(sound)
+    }
+
+    /// The hold is over. With sound both fall silent, and a moment later the caller hangs up.
+    fn hang_up(&mut self, slot: u32, desk: &mut Desk, script: &Script) {
+        let (Some(talks), Some(call)) = (&mut self.talks, self.calls.get(slot as usize)) else {
+            return self.send_bye(slot, desk, script);
+        };
+        talks.stop(slot);
+        desk.timers.arm_drain(desk.now, call.alarm(slot, Kind::Drain));
+    }
+
     fn fail(&mut self, slot: u32, failure: Failure, desk: &mut Desk) {
-        desk.tally.fail(failure);
+        self.count_sound(slot, false, desk);
+        if let Some(call) = self.calls.get(slot as usize) {
+            desk.tally.fail(call.began, failure);
+        }
         self.finish(slot);
     }
 
     fn send_invite(&mut self, slot: u32, desk: &mut Desk, script: &Script) {
         let Some(call) = self.calls.get(slot as usize) else { return };
         let [caller, callee] = call.users;
-        let mut authorization = desk.buffer();
-        let credential = self.credentials.get(caller as usize).and_then(Option::as_ref);
-        if let (Some(credential), 1..) = (credential, call.nc) {
-            let mut uri = desk.buffer();
-            script.push_user_uri(callee, &mut uri);
-            authorization.extend_from_slice(b"Proxy-Authorization: ");
-            credential.write(call.nc, b"INVITE", &uri, CNONCE, &mut authorization);
-            authorization.extend_from_slice(b"\r\n");
-            desk.recycle(uri);
-        }
+        let (mut authorization, mut uri) = (desk.buffer(), desk.buffer());
+        script.push_user_uri(callee, &mut uri);
+        let field = b"Proxy-Authorization: ";
+        self.wallet.write(caller, call.nc, field, b"INVITE", &uri, &mut authorization);
+        desk.recycle(uri);
         let id = Id { slot, generation: call.generation };
         let mut out = desk.buffer();
         script.invite(caller, callee, id, call.cseq, &authorization, &mut out);
@@ -164,23 +192,7 @@ impl Calls {
         match status {
             ..200 if fresh => call.provisional(id.slot, status, desk),
             ..200 => {}
-            200..300 if fresh => {
-                call.learn(message);
-                call.caller = Caller::Talking;
-                let pauses = desk.timers.pauses();
-                let setup = desk.now.saturating_sub(call.began);
-                desk.tally.setup.record(setup.saturating_sub(pauses.ring));
-                if call.answered > 0 {
-                    desk.tally.passed(call.answered, desk.now);
-                }
-                call.send_within(id.slot, false, desk, script);
-                if pauses.hold == 0 {
-                    self.send_bye(id.slot, desk, script);
-                } else {
-                    let alarm = call.alarm(id.slot, Kind::Hold);
-                    desk.timers.arm_hold(desk.now, alarm);
-                }
-            }
+            200..300 if fresh => self.picked_up(id.slot, message, desk, script),
             200..300 => {
                 // The callee did not hear our ACK: each 2xx is acknowledged anew (RFC 3261 §13.2.2.4).
                 desk.tally.repeats += 1;
@@ -196,6 +208,30 @@ impl Calls {
                     status => self.fail(id.slot, Failure::Status(status), desk),
                 }
             }
+        }
+    }
+
+    /// The first 2xx: ACK, talk, hang up when the hold is over.
+    fn picked_up(&mut self, slot: u32, message: &Message<'_>, desk: &mut Desk, script: &Script) {
+        let Some(call) = self.calls.get_mut(slot as usize) else { return };
+        call.learn(message);
+        call.caller = Caller::Talking;
+        let pauses = desk.timers.pauses();
+        let setup = desk.now.saturating_sub(call.began);
+        desk.tally.set_up(call.began, setup.saturating_sub(pauses.ring));
+        if call.answered > 0 {
+            desk.tally.passed(call.began, desk.now.saturating_sub(call.answered));
+        }
+        call.send_within(slot, false, desk, script);
+        if let Some(talks) = &mut self.talks {
+            talks.aim(slot, Side::Caller, scan::pcmu(message.body()));
+            call.mute = !talks.begin(slot, desk.now);
+        }
+        if call.mute || pauses.hold == 0 {
+            self.hang_up(slot, desk, script);
+        } else {
+            let alarm = call.alarm(slot, Kind::Hold);
+            desk.timers.arm_hold(desk.now, alarm);
         }
     }
 
@@ -216,37 +252,24 @@ impl Calls {
     }
 
     fn challenged(&mut self, slot: u32, message: &Message<'_>, desk: &mut Desk, script: &Script) {
-        let (Some(call), Some(secret)) = (self.calls.get_mut(slot as usize), &self.secret) else {
-            return self.fail(slot, Failure::Credentials, desk);
-        };
-        let challenge = choose(message, secret);
-        // The first INVITE has CSeq 1; a used nonce may be stale once, a password wrong never.
-        let refused = call.nc > 0 && !challenge.is_some_and(|c| c.stale);
-        let Some(challenge) = challenge.filter(|_| !refused && call.cseq < 3) else {
-            if let Some(credential) = self.credentials.get_mut(call.users[0] as usize) {
-                *credential = None;
-            }
-            return self.fail(slot, Failure::Credentials, desk);
-        };
-        let mut name = desk.buffer();
-        script.users().push_name(call.users[0], &mut name);
-        let mut credential = Credential::new(&challenge, &name, secret.password.as_bytes());
+        let Some(call) = self.calls.get_mut(slot as usize) else { return };
+        let (mut name, [caller, _]) = (desk.buffer(), call.users);
+        // The first INVITE has CSeq 1.
+        let nc = self.wallet.answer(caller, call.cseq - 1, message, script.users(), &mut name);
         desk.recycle(name);
-        call.nc = credential.next_use();
+        let Some(nc) = nc else { return self.fail(slot, Failure::Credentials, desk) };
+        call.nc = nc;
         call.cseq += 1;
         call.attempt = 0;
         call.caller = Caller::Inviting;
         call.sent = desk.now;
-        if let Some(place) = self.credentials.get_mut(call.users[0] as usize) {
-            *place = Some(Box::new(credential));
-        }
         desk.tally.challenges += 1;
         self.send_invite(slot, desk, script);
     }
 
     fn response(&mut self, status: u16, message: &Message<'_>, desk: &mut Desk, script: &Script) {
         let Some(id) = script.id(message.call_id) else {
-            desk.tally.unexpected += 1;
+            desk.tally.unexpected(desk.now);
             return;
         };
         match message.method {
@@ -257,10 +280,7 @@ impl Calls {
                 match (status, self.live(id).filter(ending)) {
                     (_, None) => desk.tally.repeats += 1,
                     (..200, _) => {}
-                    (200..300, _) => {
-                        desk.tally.ok += 1;
-                        self.finish(id.slot);
-                    }
+                    (200..300, _) => self.succeed(id.slot, desk),
                     (status, _) => self.fail(id.slot, Failure::Status(status), desk),
                 }
             }
@@ -280,7 +300,12 @@ impl Calls {
         let id = script.id(message.call_id);
         let call = id.and_then(|id| Some((id, self.live(id)?)));
         match (method, call) {
-            (b"INVITE", Some((id, call))) => call.ring(id.slot, source, message, desk, script),
+            (b"INVITE", Some((id, call))) => {
+                call.ring(id.slot, source, message, desk, script);
+                if let Some(talks) = &mut self.talks {
+                    talks.aim(id.slot, Side::Callee, scan::pcmu(message.body()));
+                }
+            }
             (b"ACK", Some((_, call))) => {
                 if call.callee == Callee::Answered {
                     call.callee = Callee::Talking;
@@ -288,7 +313,7 @@ impl Calls {
             }
             (b"BYE", call) => {
                 if let Some((_, call)) = call.filter(|(_, call)| call.sent > 0) {
-                    desk.tally.passed(call.sent, desk.now);
+                    desk.tally.passed(call.began, desk.now.saturating_sub(call.sent));
                     call.sent = 0;
                 }
                 let mut out = desk.buffer();
@@ -297,7 +322,7 @@ impl Calls {
                 desk.send(Side::Callee, source, out);
             }
             (b"ACK", None) => desk.tally.repeats += 1,
-            _ => desk.tally.unexpected += 1,
+            _ => desk.tally.unexpected(desk.now),
         }
     }
 }
@@ -316,7 +341,7 @@ impl Call {
         }
         if status >= 180 && !self.rang {
             self.rang = true;
-            desk.tally.dial.record(desk.now.saturating_sub(self.began));
+            desk.tally.rang(self.began, desk.now.saturating_sub(self.began));
         }
     }
 
@@ -376,14 +401,13 @@ impl Call {
             }
         }
         if self.sent > 0 {
-            desk.tally.passed(self.sent, desk.now);
+            desk.tally.passed(self.began, desk.now.saturating_sub(self.sent));
             self.sent = 0;
         }
         self.callee = Callee::Ringing;
         self.answer_target = Some(source);
         let id = Id { slot, generation: self.generation };
-        let mut tag = *b";tag=c0000000000000000";
-        crate::digest::push_hex(u64::from(id.generation) << 32 | u64::from(id.slot), &mut tag[6..]);
+        let tag = tag(id);
         self.ringing.clear();
         copy_head(b"SIP/2.0 180 Ringing\r\n", message, &tag, &mut self.ringing);
         script.finish_answer(self.users[1], false, &mut self.ringing);
@@ -413,25 +437,6 @@ impl Call {
     }
 }
 
-/// A response's head: the request's Via, Record-Route, From, To, Call-ID and CSeq (RFC 3261 §8.2.6.2, §12.1.1).
-fn copy_head(status_line: &[u8], request: &Message<'_>, tag: &[u8], out: &mut Vec<u8>) {
-    out.extend_from_slice(status_line);
-    for line in request.lines() {
-        match line.name {
-            Name::To if !tag.is_empty() => {
-                out.extend_from_slice(b"To: ");
-                out.extend_from_slice(line.value);
-                out.extend_from_slice(tag);
-                out.extend_from_slice(b"\r\n");
-            }
-            Name::Via | Name::From | Name::To | Name::CallId | Name::CSeq | Name::RecordRoute => {
-                out.extend_from_slice(line.whole);
-            }
-            _ => {}
-        }
-    }
-}
-
 impl Unit for Calls {
     fn active(&self) -> usize {
         self.calls.len() - self.free.len()
@@ -442,9 +447,7 @@ impl Unit for Calls {
         let count = script.users().count();
         let caller = self.next;
         self.next = (caller + 1) % count;
-        let reuse = self.secret.as_ref().is_some_and(|secret| secret.reuse_nonce);
-        let credential = self.credentials.get_mut(caller as usize).and_then(Option::as_mut);
-        let nc = credential.filter(|_| reuse).map_or(0, |credential| credential.next_use());
+        let nc = self.wallet.reuse(caller);
         let Some(call) = self.calls.get_mut(slot as usize) else { return false };
         call.generation = call.generation.wrapping_add(1).max(1);
         call.caller = Caller::Inviting;
@@ -458,7 +461,11 @@ impl Unit for Calls {
         call.sent = desk.now;
         call.answered = 0;
         call.rang = false;
-        desk.tally.started += 1;
+        call.mute = false;
+        if let Some(talks) = &mut self.talks {
+            talks.reset(Id { slot, generation: call.generation });
+        }
+        desk.tally.begin(desk.now);
         self.send_invite(slot, desk, script);
         true
     }
@@ -476,7 +483,7 @@ impl Unit for Calls {
             (Start::Request(method), Side::Callee) => {
                 self.request(method, source, message, desk, script);
             }
-            (Start::Request(_), Side::Caller) => desk.tally.unexpected += 1,
+            (Start::Request(_), Side::Caller) => desk.tally.unexpected(desk.now),
         }
     }
 
@@ -493,24 +500,47 @@ impl Unit for Calls {
             (Kind::Invite, Caller::Inviting) if mine && alarm.attempt == call.attempt => {
                 call.attempt += 1;
                 call.sent = 0;
-                desk.tally.retransmissions += 1;
+                desk.tally.repeat(call.began);
                 self.send_invite(alarm.slot, desk, script);
             }
             (Kind::Request, Caller::Ending) if mine && alarm.attempt == call.attempt => {
                 call.attempt += 1;
                 call.sent = 0;
-                desk.tally.retransmissions += 1;
+                desk.tally.repeat(call.began);
                 self.send_bye(alarm.slot, desk, script);
             }
             (Kind::Answer, _) if call.callee == Callee::Answered => {
                 call.answer_attempt += 1;
                 call.answered = 0;
-                desk.tally.retransmissions += 1;
+                desk.tally.repeat(call.began);
                 call.send_answer(alarm.slot, desk);
             }
             (Kind::Ring, _) if call.callee == Callee::Ringing => call.pick_up(alarm.slot, desk),
-            (Kind::Hold, Caller::Talking) => self.send_bye(alarm.slot, desk, script),
+            (Kind::Hold, Caller::Talking) => self.hang_up(alarm.slot, desk, script),
+            (Kind::Drain, Caller::Talking) => self.send_bye(alarm.slot, desk, script),
             _ => {}
+        }
+    }
+
+    fn tick(&mut self, desk: &mut Desk) {
+        if let Some(talks) = &mut self.talks {
+            talks.talk(desk);
+        }
+    }
+
+    fn next_tick(&self) -> Option<Nanos> {
+        self.talks.as_ref().and_then(Talks::next)
+    }
+
+    fn hear(&mut self, side: Side, bytes: &[u8], desk: &mut Desk) {
+        if let Some(talks) = &mut self.talks {
+            talks.hear(side, bytes, desk);
+        }
+    }
+
+    fn abandon(&mut self, desk: &mut Desk) {
+        for slot in 0..self.calls.len() as u32 {
+            self.count_sound(slot, false, desk);
         }
     }
 }

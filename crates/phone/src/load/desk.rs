@@ -14,28 +14,34 @@ const FLUSH_AT: usize = 16;
 /// Buffers kept for reuse.
 const SPARE_MAX: usize = 1_024;
 
+/// The first of the sockets for RTP.
+pub const SOUND: usize = 2;
+
 pub struct Desk {
-    /// The caller's and the callee's.
+    /// The caller's and the callee's; with sound, the same again for RTP.
     pub sockets: Vec<Socket>,
-    outgoing: [Outgoing<Vec<u8>>; 2],
+    outgoing: Vec<Outgoing<Vec<u8>>>,
     spare: Vec<Vec<u8>>,
     pub target: SocketAddr,
     pub timers: Timers,
     pub tally: Tally,
     /// When this turn began.
     pub now: Nanos,
+    /// How much faster than planned a person wants it.
+    pub scale: f64,
 }
 
 impl Desk {
-    pub fn new(sockets: [Socket; 2], target: SocketAddr, timers: Timers) -> Self {
+    pub fn new(sockets: Vec<Socket>, target: SocketAddr, timers: Timers) -> Self {
         Self {
-            sockets: sockets.into(),
-            outgoing: [Outgoing::new(), Outgoing::new()],
+            outgoing: sockets.iter().map(|_| Outgoing::new()).collect(),
+            sockets,
             spare: Vec::new(),
             target,
             timers,
             tally: Tally::default(),
             now: 0,
+            scale: 1.0,
         }
     }
 
@@ -53,11 +59,12 @@ impl Desk {
     }
 
     pub fn send(&mut self, side: Side, target: SocketAddr, bytes: Vec<u8>) {
-        let outgoing = &mut self.outgoing[side as usize];
-        outgoing.push(target, bytes, ());
-        if outgoing.len() >= FLUSH_AT {
-            self.flush_side(side);
-        }
+        self.send_from(side as usize, target, bytes);
+    }
+
+    /// RTP.
+    pub fn send_sound(&mut self, side: Side, target: SocketAddr, bytes: Vec<u8>) {
+        self.send_from(SOUND + side as usize, target, bytes);
     }
 
     /// Sends a copy: for what may have to be repeated.
@@ -67,9 +74,17 @@ impl Desk {
         self.send(side, target, buffer);
     }
 
-    fn flush_side(&mut self, side: Side) -> bool {
-        let (Some(socket), outgoing) =
-            (self.sockets.get(side as usize), &mut self.outgoing[side as usize])
+    fn send_from(&mut self, socket: usize, target: SocketAddr, bytes: Vec<u8>) {
+        let Some(outgoing) = self.outgoing.get_mut(socket) else { return };
+        outgoing.push(target, bytes, ());
+        if outgoing.len() >= FLUSH_AT {
+            self.flush_one(socket);
+        }
+    }
+
+    fn flush_one(&mut self, index: usize) -> bool {
+        let (Some(socket), Some(outgoing)) =
+            (self.sockets.get(index), self.outgoing.get_mut(index))
         else {
             return false;
         };
@@ -89,8 +104,16 @@ impl Desk {
 
     /// True when a socket was full and something still waits.
     pub fn flush(&mut self) -> bool {
-        let callers = self.flush_side(Side::Caller);
-        self.flush_side(Side::Callee) || callers
+        let mut blocked = false;
+        for index in 0..self.sockets.len() {
+            blocked |= self.flush_one(index);
+        }
+        blocked
+    }
+
+    /// Datagrams that came faster than we read them.
+    pub fn drops(&self) -> u64 {
+        self.sockets.iter().filter_map(|socket| socket.drops().ok()).map(u64::from).sum()
     }
 
     /// Waits for a datagram, at most until `until`.

@@ -51,6 +51,16 @@ impl Histogram {
         self.max = self.max.max(nanos);
     }
 
+    /// Takes another one's values too.
+    pub fn add(&mut self, other: &Histogram) {
+        for (cell, more) in self.buckets.iter_mut().zip(other.buckets.iter()) {
+            *cell += more;
+        }
+        self.count += other.count;
+        self.min = self.min.min(other.min);
+        self.max = self.max.max(other.max);
+    }
+
     pub fn count(&self) -> u64 {
         self.count
     }
@@ -100,5 +110,9 @@ mod tests {
             assert!((got / ms - 1.0).abs() < 0.033, "{per_mille}: {got}");
         }
         assert_eq!((h.min().as_millis(), h.max().as_millis(), h.count()), (1, 1_000, 1_000));
+        let mut more = Histogram::default();
+        more.record(5_000_000_000);
+        more.add(&h);
+        assert_eq!((more.min(), more.max().as_secs(), more.count()), (h.min(), 5, 1_001));
     }
 }

@@ -17,6 +17,9 @@ pub struct Usage {
 
 /// The given processes with their children, or None when none of them is there.
 pub fn usage(pids: &[u32]) -> Option<Usage> {
+    if pids.is_empty() {
+        return None;
+    }
     let family = family(pids);
     let mut usage = Usage::default();
     for pid in family {

@@ -37,10 +37,10 @@ impl Pings {
         let mut out = desk.buffer();
         script.options(id, &mut out);
         desk.send(Side::Caller, desk.target, out);
-        let (attempt, generation) = (ping.attempt, ping.generation);
+        let (attempt, generation, began) = (ping.attempt, ping.generation, ping.began);
         let alarm = Alarm { slot, generation, kind: Kind::Request, attempt, cseq: 1 };
         if !desk.timers.arm_retry(desk.now, alarm) {
-            desk.tally.fail(Failure::Timeout);
+            desk.tally.fail(began, Failure::Timeout);
             self.finish(slot);
         }
     }
@@ -69,7 +69,7 @@ impl Unit for Pings {
             let generation = ping.generation.wrapping_add(1);
             *ping = Ping { generation, waiting: true, attempt: 0, began: desk.now };
         }
-        desk.tally.started += 1;
+        desk.tally.begin(desk.now);
         self.send(slot, desk, script);
         true
     }
@@ -84,7 +84,7 @@ impl Unit for Pings {
     ) {
         let (Start::Response(status), Some(id)) = (message.start, script.id(message.call_id))
         else {
-            desk.tally.unexpected += 1;
+            desk.tally.unexpected(desk.now);
             return;
         };
         let Some(ping) = self.waiting(id) else {
@@ -95,10 +95,10 @@ impl Unit for Pings {
         match status {
             100..200 => return,
             200..300 => {
-                desk.tally.ok += 1;
-                desk.tally.setup.record(desk.now.saturating_sub(began));
+                desk.tally.succeed(began);
+                desk.tally.set_up(began, desk.now.saturating_sub(began));
             }
-            status => desk.tally.fail(Failure::Status(status)),
+            status => desk.tally.fail(began, Failure::Status(status)),
         }
         self.finish(id.slot);
     }
@@ -107,7 +107,7 @@ impl Unit for Pings {
         let id = Id { slot: alarm.slot, generation: alarm.generation };
         let Some(ping) = self.waiting(id) else { return };
         ping.attempt += 1;
-        desk.tally.retransmissions += 1;
+        desk.tally.repeat(ping.began);
         self.send(alarm.slot, desk, script);
     }
 }

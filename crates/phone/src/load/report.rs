@@ -1,15 +1,16 @@
-//! The result of a run, for people and as JSON. It only arranges what was measured.
+//! The result of a run, and its JSON form; `text.rs` has the one for people. It only arranges what was measured.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::engine::reasons;
 use super::histogram::Histogram;
+use super::knee::{self, Knee, SENDER_BUSY};
 use super::observe::{self, Usage};
-use super::plan::{Pace, Plan};
-use super::tally::{Failure, Tally};
+use super::plan::{Pace, Plan, Scenario};
+use super::step::{Step, Steps};
+use super::storm::StormEnd;
+use super::tally::Tally;
 use super::timer::Nanos;
 
 /// The measured part of a run, while it is open.
@@ -32,11 +33,11 @@ pub(super) struct Measured {
 
 impl Window {
     pub(super) fn open(tally: &mut Tally, now: Nanos, pids: &[u32]) -> Self {
-        tally.restart_clocks();
+        tally.whole.restart_clocks();
         Self {
             began: now,
-            ok: tally.ok,
-            finished: tally.finished(),
+            ok: tally.whole.ok,
+            finished: tally.whole.finished(),
             own_cpu: observe::own_cpu(),
             server: observe::usage(pids),
         }
@@ -45,8 +46,8 @@ impl Window {
     pub(super) fn close(self, tally: &Tally, now: Nanos, pids: &[u32]) -> Measured {
         Measured {
             time: Duration::from_nanos(now.saturating_sub(self.began)),
-            ok: tally.ok - self.ok,
-            finished: tally.finished() - self.finished,
+            ok: tally.whole.ok - self.ok,
+            finished: tally.whole.finished() - self.finished,
             own_cpu: observe::own_cpu().saturating_sub(self.own_cpu),
             server: self.server.zip(observe::usage(pids)),
         }
@@ -65,9 +66,13 @@ pub struct ServerCost {
 }
 
 pub struct Report {
-    pub scenario: &'static str,
+    pub scenario: Scenario,
     pub target: String,
     pub pace: Pace,
+    /// The calls had RTP.
+    pub sound: bool,
+    /// Units a second that were asked for in the end; None in a closed loop.
+    pub asked: Option<f64>,
     pub seconds: f64,
     /// Successful units a second in the measured time.
     pub rate: f64,
@@ -82,14 +87,22 @@ pub struct Report {
     pub sender_cpu: f64,
     /// The sender, not the server, decided the rate.
     pub sender_limited: bool,
+    /// Datagrams our own sockets lost because we did not read them in time.
+    pub drops: u64,
+    /// Because everybody was busy: too few users, or too few units at the same time.
+    pub crowded: bool,
+    /// Of a ramp.
+    pub knee: Option<Knee>,
+    /// Of a register-storm.
+    pub storm: Option<StormEnd>,
+    /// Ended before its time, as a person wanted.
+    pub stopped: bool,
+    /// And that in a hurry: SIGINT, or what was begun was not finished.
     pub interrupted: bool,
 }
 
-/// Above this share of its core the sender has nothing left.
-const SENDER_BUSY: f64 = 0.95;
-
 impl Report {
-    pub(super) fn new(plan: &Plan, tally: Tally, measured: Measured, late: bool) -> Self {
+    pub(super) fn new(plan: &Plan, tally: Tally, measured: Measured) -> Self {
         let seconds = measured.time.as_secs_f64().max(1e-9);
         let sender_cpu = measured.own_cpu.as_secs_f64() / seconds;
         let server = measured.server.map(|(before, after)| {
@@ -100,11 +113,15 @@ impl Report {
                 memory: after.memory,
             }
         });
-        let open = matches!(plan.pace, Pace::Rate(_));
+        // Packets that we sent late are jitter of our own.
+        let late_sound = tally.late_sound * 100 > tally.whole.sound.sent;
+        let knee = tally.steps.as_ref().map(|steps| knee::find(steps, &plan.limits));
         Self {
-            scenario: plan.scenario.token(),
+            scenario: plan.scenario,
             target: plan.target.to_string(),
             pace: plan.pace,
+            sound: plan.sound,
+            asked: None,
             seconds,
             rate: measured.ok as f64 / seconds,
             tally,
@@ -113,111 +130,119 @@ impl Report {
             memory_peak: None,
             registered: 0,
             sender_cpu,
-            sender_limited: sender_cpu > SENDER_BUSY || (open && late),
+            sender_limited: sender_cpu > SENDER_BUSY || late_sound,
+            drops: 0,
+            crowded: false,
+            knee,
+            storm: None,
+            stopped: false,
             interrupted: false,
         }
     }
 
     /// Failed units of all that ended, 0 to 1.
     pub fn failed_share(&self) -> f64 {
-        self.tally.failed as f64 / self.tally.finished().max(1) as f64
+        self.tally.whole.failed as f64 / self.tally.whole.finished().max(1) as f64
     }
 
     pub fn to_json(&self) -> Value {
+        let whole = &self.tally.whole;
         let failures: serde_json::Map<String, Value> =
             self.tally.failures.iter().map(|(why, n)| (why.to_string(), json!(n))).collect();
-        let pace = match self.pace {
-            Pace::Rate(rate) => json!({ "rate": rate }),
-            Pace::Window(window) => json!({ "window": window }),
-        };
         json!({
             "v": 1,
-            "ok": self.tally.failed == 0 && self.tally.ok > 0,
-            "scenario": self.scenario,
+            "ok": whole.failed == 0 && whole.ok > 0,
+            "scenario": self.scenario.token(),
             "target": self.target,
-            "pace": pace,
+            "pace": pace(self.pace),
+            "asked": self.asked,
             "seconds": self.seconds,
             "rate": self.rate,
             "registered": self.registered,
             "units": {
-                "started": self.tally.started, "ok": self.tally.ok, "failed": self.tally.failed,
-                "failures": failures,
+                "started": whole.started, "ok": whole.ok, "failed": whole.failed, "failures": failures,
             },
-            "retransmissions": self.tally.retransmissions,
+            "retransmissions": whole.retransmissions,
             "challenges": self.tally.challenges,
-            "unexpected": self.tally.unexpected,
+            "unexpected": whole.unexpected,
             "repeats": self.tally.repeats,
             "send_errors": self.tally.send_errors,
-            "setup_ms": latency(&self.tally.setup),
-            "dial_ms": latency(&self.tally.dial),
-            "pass_ms": latency(&self.tally.pass),
-            "sender": { "cpu": self.sender_cpu, "limited": self.sender_limited },
+            "setup_ms": latency(&whole.setup),
+            "dial_ms": latency(&whole.dial),
+            "pass_ms": latency(&whole.pass),
+            "rtp": self.sound.then(|| sound_json(&self.tally)),
+            "knee": self.knee.as_ref().map(knee_json),
+            "steps": self.tally.steps.as_ref().map(steps_json),
+            "storm": self.storm.map(storm_json),
+            "sender": {
+                "cpu": self.sender_cpu, "limited": self.sender_limited, "crowded": self.crowded,
+                "drops": self.drops,
+            },
             "server": self.server.map(|server| json!({
                 "us_per_unit": server.micros_per_unit, "cpu": server.cpu_share, "memory": server.memory,
                 "memory_before": self.memory_before, "memory_peak": self.memory_peak,
             })),
+            "stopped": self.stopped,
             "interrupted": self.interrupted,
         })
     }
+}
 
-    /// For a person.
-    pub fn to_text(&self) -> String {
-        let mut out = String::new();
-        let t = &self.tally;
-        let unit = match self.scenario {
-            "call" => "calls",
-            "register" => "registrations",
-            _ => "requests",
-        };
-        let unended = t.started - t.finished();
-        let _ = writeln!(
-            out,
-            "{unit} {}   ok {}   failed {}   retransmissions {}   unexpected {}",
-            t.started, t.ok, t.failed, t.retransmissions, t.unexpected
-        );
-        if unended > 0 {
-            let _ = writeln!(out, "not ended {unended}");
+fn pace(pace: Pace) -> Value {
+    match pace {
+        Pace::Rate(rate) => json!({ "rate": rate }),
+        Pace::Window(window) => json!({ "window": window }),
+        Pace::Ramp(ramp) => {
+            let seconds = ramp.over.as_secs_f64();
+            json!({ "ramp": { "from": ramp.from, "to": ramp.to, "seconds": seconds } })
         }
-        if t.failed > 0 || t.send_errors > 0 {
-            let _ = writeln!(out, "failures  {}", reasons(t));
-        }
-        let _ = writeln!(out, "set-up ms  {}", line(&t.setup));
-        if t.dial.count() > 0 {
-            let _ = writeln!(out, "post-dial  {}", line(&t.dial));
-        }
-        if t.pass.count() > 0 {
-            let _ = writeln!(out, "through    {}", line(&t.pass));
-        }
-        if let Some(server) = self.server {
-            let _ = writeln!(
-                out,
-                "server    {:.1} us CPU each, {:.0} % of a core, {:.1} MB (peak {:.1} MB)",
-                server.micros_per_unit,
-                server.cpu_share * 100.0,
-                server.memory as f64 / 1e6,
-                self.memory_peak.unwrap_or(server.memory).max(server.memory) as f64 / 1e6,
-            );
-        }
-        let asked = match self.pace {
-            Pace::Rate(rate) => format!("{rate:.1}/s asked"),
-            Pace::Window(window) => format!("a window of {window}"),
-        };
-        let verdict = if self.sender_limited {
-            "THE SENDER WAS THE LIMIT: the server can do more"
-        } else {
-            "so the sender was not the limit"
-        };
-        let cpu = self.sender_cpu * 100.0;
-        let _ = writeln!(
-            out,
-            "achieved {:.1}/s of {asked}; sender CPU {cpu:.0} %, {verdict}",
-            self.rate
-        );
-        out
+        Pace::Refresh(every) => json!({ "refresh": { "seconds": every.as_secs_f64() } }),
     }
 }
 
-fn millis(time: Duration) -> f64 {
+fn sound_json(tally: &Tally) -> Value {
+    let sound = &tally.whole.sound;
+    json!({
+        "sent": sound.sent, "received": sound.received, "lost": sound.lost,
+        "loss_percent": sound.loss() * 100.0, "duplicates": sound.duplicates,
+        "jitter_ms": latency(&sound.jitter), "worst_call_loss_percent": sound.worst * 100.0,
+        "silent": sound.silent, "stray": tally.stray_sound, "late": tally.late_sound,
+    })
+}
+
+fn knee_json(knee: &Knee) -> Value {
+    let breach = knee.breach.as_ref().map(|breach| {
+        json!({
+            "step": breach.step, "rate": breach.rate, "why": breach.why,
+            "by": if breach.sender { "sender" } else { "limit" },
+        })
+    });
+    json!({ "rate": knee.rate, "limits": knee.limits, "breach": breach })
+}
+
+fn steps_json(steps: &Steps) -> Value {
+    let seconds = steps.length().as_secs_f64();
+    let row = |(index, step): (usize, &Step)| {
+        let figures = &step.figures;
+        json!({
+            "step": index + 1, "at": index as f64 * seconds, "rate": step.rate,
+            "started": figures.started, "ok": figures.ok, "failed": figures.failed,
+            "retransmissions": figures.retransmissions, "unexpected": figures.unexpected,
+            "setup_ms": latency(&figures.setup), "rtp_lost": figures.sound.lost, "sender_cpu": step.sender_cpu,
+            "late_ms": step.late as f64 / 1e6, "crowded": step.crowded,
+        })
+    };
+    json!({ "seconds": seconds, "rows": steps.rows().iter().enumerate().map(row).collect::<Vec<_>>() })
+}
+
+fn storm_json(storm: StormEnd) -> Value {
+    json!({
+        "users": storm.users, "back": storm.back, "missing": storm.missing(),
+        "seconds": storm.time.as_secs_f64(), "peak": storm.peak,
+    })
+}
+
+pub(super) fn millis(time: Duration) -> f64 {
     time.as_nanos() as f64 / 1e6
 }
 
@@ -230,25 +255,4 @@ fn latency(h: &Histogram) -> Value {
         "p90": millis(h.quantile(900)), "p99": millis(h.quantile(990)), "p999": millis(h.quantile(999)),
         "max": millis(h.max()),
     })
-}
-
-fn line(h: &Histogram) -> String {
-    format!(
-        "min {:.2}  p50 {:.2}  p90 {:.2}  p99 {:.2}  max {:.2}",
-        millis(h.min()),
-        millis(h.quantile(500)),
-        millis(h.quantile(900)),
-        millis(h.quantile(990)),
-        millis(h.max())
-    )
-}
-
-impl core::fmt::Display for Failure {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Failure::Status(status) => write!(f, "{status}"),
-            Failure::Timeout => f.write_str("timeout"),
-            Failure::Credentials => f.write_str("credentials"),
-        }
-    }
 }

@@ -2,6 +2,8 @@
 //! Not a parser: it trusts the server to write one header per line, unfolded, and counts what it cannot read.
 //! RFC 3261 §7.3.1 (names in any case, blanks before the colon, compact forms).
 
+use std::net::SocketAddr;
+
 use memchr::memchr;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +23,7 @@ pub enum Name {
     RecordRoute,
     /// `WWW-Authenticate` or `Proxy-Authenticate`.
     Challenge,
+    RetryAfter,
     Other,
 }
 
@@ -41,6 +44,7 @@ fn name(bytes: &[u8]) -> Name {
         4 if is(b"CSeq") => Name::CSeq,
         7 if is(b"Call-ID") => Name::CallId,
         7 if is(b"Contact") => Name::Contact,
+        11 if is(b"Retry-After") => Name::RetryAfter,
         12 if is(b"Record-Route") => Name::RecordRoute,
         16 if is(b"WWW-Authenticate") => Name::Challenge,
         18 if is(b"Proxy-Authenticate") => Name::Challenge,
@@ -105,9 +109,50 @@ impl<'a> Message<'a> {
         None
     }
 
+    /// Seconds, without the comment and the parameters that may follow (RFC 3261 §20.33).
+    pub fn retry_after(&self) -> Option<u32> {
+        let line = self.lines().find(|line| line.name == Name::RetryAfter)?;
+        let digits = line.value.iter().take_while(|b| b.is_ascii_digit()).count();
+        number(&line.value[..digits])
+    }
+
+    pub fn body(&self) -> &'a [u8] {
+        let end = memchr::memmem::find(self.head, b"\r\n\r\n");
+        end.and_then(|end| self.head.get(end + 4..)).unwrap_or_default()
+    }
+
     pub fn lines(&self) -> Lines<'a> {
         Lines(self.head)
     }
+}
+
+/// Where an SDP wants PCMU (RFC 8866 §5.7, §5.14, RFC 3551 §6): the first audio stream that is not refused, its own
+/// `c=` or the session's. None for anything else, a name instead of an address included.
+pub fn pcmu(sdp: &[u8]) -> Option<SocketAddr> {
+    let (mut ip, mut port) = (None, None);
+    for line in sdp.split(|b| *b == b'\n').map(<[u8]>::trim_ascii_end) {
+        if let Some(media) = line.strip_prefix(b"m=") {
+            if port.is_some() {
+                break;
+            }
+            port = audio_port(media);
+        } else if let Some(address) =
+            line.strip_prefix(b"c=IN IP4 ").or(line.strip_prefix(b"c=IN IP6 "))
+            && (ip.is_none() || port.is_some())
+        {
+            ip = std::str::from_utf8(address).ok().and_then(|text| text.parse().ok());
+        }
+    }
+    Some(SocketAddr::new(ip?, port?))
+}
+
+/// `audio 30000 RTP/AVP 8 0`.
+fn audio_port(media: &[u8]) -> Option<u16> {
+    let mut words = media.split(|b| *b == b' ');
+    let audio = words.next()? == b"audio";
+    let port = number(words.next()?)?;
+    let known = words.next()? == b"RTP/AVP" && words.any(|format| format == b"0");
+    u16::try_from(port).ok().filter(|port| audio && known && *port > 0)
 }
 
 fn number(digits: &[u8]) -> Option<u32> {
@@ -163,6 +208,18 @@ mod tests {
     }
 
     #[test]
+    fn a_time_to_come_back() {
+        let after = |value: &str| {
+            let text = format!(
+                "SIP/2.0 503 No\r\nCall-ID: x\r\nCSeq: 2 A\r\nRetry-After: {value}\r\n\r\n"
+            );
+            Message::read(text.as_bytes()).expect("a message").retry_after()
+        };
+        assert_eq!(after("120 (in a meeting);duration=3600"), Some(120));
+        assert_eq!((after("soon"), after("99999999999")), (None, None));
+    }
+
+    #[test]
     fn requests_and_rubbish() {
         let m = Message::read(b"BYE sip:a SIP/2.0\r\nCSeq: 2 BYE\r\nCall-ID: x\r\n\r\n").unwrap();
         assert_eq!((m.start, m.cseq), (Start::Request(b"BYE"), 2));
@@ -176,6 +233,34 @@ mod tests {
         ] {
             assert_eq!(Message::read(rubbish), None);
         }
+    }
+
+    #[test]
+    fn where_the_sound_goes() {
+        let session = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n";
+        let at = |media: &str| pcmu(format!("{session}{media}").as_bytes()).map(|a| a.to_string());
+        let found = |address: &str| Some(address.to_owned());
+        assert_eq!(at("m=audio 30000 RTP/AVP 8 0 101\r\n"), found("192.0.2.1:30000"));
+        assert_eq!(at("m=audio 7 RTP/AVP 0\r\nc=IN IP6 2001:db8::7\r\n"), found("[2001:db8::7]:7"));
+        let second = "m=video 5 RTP/AVP 31\r\nc=IN IP4 192.0.2.9\r\nm=audio 6 RTP/AVP 0\r\n";
+        assert_eq!(at(second), found("192.0.2.1:6"));
+        assert_eq!(
+            at("m=audio 8 RTP/AVP 0\r\nm=video 5 RTP/AVP 31\r\nc=IN IP4 192.0.2.9\r\n"),
+            found("192.0.2.1:8")
+        );
+        for none in [
+            "",
+            "m=audio 0 RTP/AVP 0\r\n",
+            "m=audio 5 RTP/AVP 8\r\n",
+            "m=audio 5 RTP/SAVP 0\r\n",
+            "m=audio 5 RTP/AVP 0\r\nc=IN IP4 phone.example\r\n",
+            "m=audio 99999 RTP/AVP 0\r\n",
+        ] {
+            assert_eq!(at(none), None, "{none}");
+        }
+        let message =
+            Message::read(b"BYE a SIP/2.0\r\nCall-ID: x\r\nCSeq: 1 BYE\r\n\r\nv=0\r\n\r\n");
+        assert_eq!(message.expect("a message").body(), b"v=0\r\n\r\n");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What the phones of a run say: every message is pushed piece by piece from strings made once.
-//! The Call-ID carries our own index, so an answer finds its call without a table. RFC 3261 §8.1.1, §10.2, §12.2, §13.
+//! The Call-ID carries our own index, so an answer finds its call without a table. RFC 3261 §8.1.1, §10.2, §12.2, §13;
+//! RFC 3428 §4.
 
 use std::net::SocketAddr;
 
@@ -34,12 +35,16 @@ pub struct Script {
     /// Per side: `@HOST:PORT>` of the Contact.
     at_hosts: [Vec<u8>; 2],
     expires: Vec<u8>,
-    sdp: Vec<u8>,
+    /// The caller's offer and the callee's answer, with their length.
+    sdp: [Vec<u8>; 2],
+    /// What messages are cut from.
+    text: Vec<u8>,
 }
 
 /// The rest of an INVITE's head, as long as real phones make it.
 const INVITE_TAIL: &[u8] = b"Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, INFO, REFER, NOTIFY\r\n\
     Supported: replaces, timer, 100rel, path\r\nUser-Agent: ringway-load\r\nContent-Type: application/sdp\r\n";
+const WORDS: &[u8] = b"The quick brown fox jumps over the lazy dog. ";
 const LAST: &[u8] = b"Max-Forwards: 70\r\nUser-Agent: ringway-load\r\nContent-Length: 0\r\n\r\n";
 
 impl Script {
@@ -48,14 +53,10 @@ impl Script {
         push_hex(run.into(), &mut digits);
         let via = |side| format!("Via: SIP/2.0/UDP {side};rport;branch=z9hG4bK").into_bytes();
         let at_host = |side| format!("@{side}>").into_bytes();
-        let family = if sides[0].is_ipv6() { "IP6" } else { "IP4" };
-        let host = sides[0].ip();
-        let sdp = format!(
-            "v=0\r\no=load 20518 0 IN {family} {host}\r\ns=-\r\nc=IN {family} {host}\r\nt=0 0\r\n\
-             m=audio 30000 RTP/AVP 0 8 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n\
-             a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=sendrecv\r\n"
-        );
-        let sdp = format!("Content-Length: {}\r\n\r\n{sdp}", sdp.len()).into_bytes();
+        let formats = "0 8 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n\
+             a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15";
+        // Nobody listens there: without sound an SDP is only as long as a real one.
+        let nowhere = SocketAddr::new(sides[0].ip(), 30_000);
         Self {
             run: digits,
             users,
@@ -64,8 +65,21 @@ impl Script {
             vias: sides.map(via),
             at_hosts: sides.map(at_host),
             expires: expires.to_string().into_bytes(),
-            sdp,
+            sdp: [nowhere; 2].map(|address| sdp(address, formats)),
+            text: Vec::new(),
         }
+    }
+
+    /// For messages of up to so many bytes.
+    pub fn with_text(mut self, longest: usize) -> Self {
+        self.text = WORDS.iter().copied().cycle().take(longest).collect();
+        self
+    }
+
+    /// Calls with sound: each side listens at its own address, for PCMU.
+    pub fn with_sound(mut self, sides: [SocketAddr; 2]) -> Self {
+        self.sdp = sides.map(|address| sdp(address, "0\r\na=rtpmap:0 PCMU/8000\r\na=ptime:20"));
+        self
     }
 
     pub fn users(&self) -> &Users {
@@ -197,7 +211,38 @@ impl Script {
         self.push_contact(Side::Caller, caller, out);
         out.extend_from_slice(authorization);
         out.extend_from_slice(INVITE_TAIL);
-        out.extend_from_slice(&self.sdp);
+        out.extend_from_slice(&self.sdp[Side::Caller as usize]);
+    }
+
+    /// A MESSAGE has no Contact: it makes no dialog (RFC 3428 §4).
+    pub fn message(
+        &self,
+        [from, to]: [u32; 2],
+        id: Id,
+        cseq: u32,
+        authorization: &[u8],
+        size: usize,
+        out: &mut Vec<u8>,
+    ) {
+        out.extend_from_slice(b"MESSAGE ");
+        self.push_user_uri(to, out);
+        out.extend_from_slice(b" SIP/2.0\r\n");
+        self.push_via(Side::Caller, id, cseq, b'm', out);
+        out.extend_from_slice(b"Max-Forwards: 70\r\n");
+        self.push_from(from, id, out);
+        out.extend_from_slice(b"To: <");
+        self.push_user_uri(to, out);
+        out.extend_from_slice(b">\r\n");
+        self.push_call_id(id, out);
+        push_cseq(cseq, b" MESSAGE\r\n", out);
+        out.extend_from_slice(authorization);
+        out.extend_from_slice(
+            b"User-Agent: ringway-load\r\nContent-Type: text/plain\r\nContent-Length: ",
+        );
+        let text = self.text.get(..size).unwrap_or(&self.text);
+        push_decimal(text.len() as u32, out);
+        out.extend_from_slice(b"\r\n\r\n");
+        out.extend_from_slice(text);
     }
 
     /// The ACK of a final answer that was not 2xx: the INVITE's own branch and Request-URI (RFC 3261 §17.1.1.3).
@@ -251,11 +296,22 @@ impl Script {
         self.push_contact(Side::Callee, callee, out);
         if with_body {
             out.extend_from_slice(b"Content-Type: application/sdp\r\n");
-            out.extend_from_slice(&self.sdp);
+            out.extend_from_slice(&self.sdp[Side::Callee as usize]);
         } else {
             out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
         }
     }
+}
+
+/// An SDP for one audio stream at `address`, and before it the end of the head.
+fn sdp(address: SocketAddr, formats: &str) -> Vec<u8> {
+    let (host, port) = (address.ip(), address.port());
+    let family = if address.is_ipv6() { "IP6" } else { "IP4" };
+    let sdp = format!(
+        "v=0\r\no=load 20518 0 IN {family} {host}\r\ns=-\r\nc=IN {family} {host}\r\nt=0 0\r\n\
+         m=audio {port} RTP/AVP {formats}\r\na=sendrecv\r\n"
+    );
+    format!("Content-Length: {}\r\n\r\n{sdp}", sdp.len()).into_bytes()
 }
 
 /// What the caller learned from the 2xx.
@@ -298,7 +354,7 @@ mod tests {
 
     fn script() -> Script {
         let sides = ["127.0.0.1:5071".parse().unwrap(), "127.0.0.1:5072".parse().unwrap()];
-        Script::new(0xabcd, "example.com", Users::numbered("u", 10), sides, 3600)
+        Script::new(0xabcd, "example.com", Users::numbered("u", 10), sides, 3600).with_text(50)
     }
 
     #[test]
@@ -308,10 +364,11 @@ mod tests {
         let dialog =
             Dialog { target: b"sip:a@b", routes: b"Route: <sip:p;lr>\r\n", to: b"<sip:a>;tag=1" };
         type Write<'a> = &'a dyn Fn(&mut Vec<u8>);
-        let messages: [(&[u8], Write<'_>); 6] = [
+        let messages: [(&[u8], Write<'_>); 7] = [
             (b"REGISTER", &|out| script.register(3, id, 10, false, b"", out)),
             (b"OPTIONS", &|out| script.options(id, out)),
             (b"INVITE", &|out| script.invite(1, 2, id, 1, b"", out)),
+            (b"MESSAGE", &|out| script.message([1, 2], id, 1, b"", 50, out)),
             (b"ACK", &|out| script.ack_refusal(1, 2, id, 1, b"<sip:a>;tag=1", out)),
             (b"ACK", &|out| script.within(&dialog, 1, id, 1, false, out)),
             (b"BYE", &|out| script.within(&dialog, 1, id, 2, true, out)),

@@ -1,9 +1,12 @@
 //! What happened in a run: units begun, done and failed, and how long things took. Counters only go up.
+//! On a ramp each unit also counts in the step in which it was begun, however late it ends.
 
 use std::collections::BTreeMap;
 use std::io;
 
-use super::histogram::Histogram;
+use super::figure::Figures;
+use super::step::Steps;
+use super::talk::CallSound;
 use super::timer::Nanos;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,40 +17,77 @@ pub enum Failure {
     Timeout,
     /// The challenge could not be answered: no password, or refused again.
     Credentials,
+    /// The other's SDP has no PCMU, or no address for it.
+    NoSdp,
+    /// Packets were sent and one side heard none of them.
+    OneWay,
 }
 
 #[derive(Default)]
 pub struct Tally {
-    pub started: u64,
-    pub ok: u64,
-    pub failed: u64,
+    /// Of the whole run.
+    pub whole: Figures,
     pub failures: BTreeMap<Failure, u64>,
-    /// Messages of ours that had to be repeated.
-    pub retransmissions: u64,
     /// Challenges that were answered.
     pub challenges: u64,
-    /// Messages that are not ours, cannot be read, or make no sense now.
-    pub unexpected: u64,
     /// Repetitions by the server of what was already handled.
     pub repeats: u64,
     pub send_errors: u64,
     pub send_error: Option<String>,
-    /// Unit begun to unit successful, without pauses: a call's set-up, a registration, an answer to OPTIONS.
-    pub setup: Histogram,
-    /// INVITE to 180.
-    pub dial: Histogram,
-    /// One way through the proxy: sent by one phone, received by the other.
-    pub pass: Histogram,
+    /// RTP packets that we sent late ourselves.
+    pub late_sound: u64,
+    /// RTP packets of no call that is going on.
+    pub stray_sound: u64,
+    /// Of a ramp.
+    pub steps: Option<Steps>,
 }
 
+/// All of these take the time at which their unit began.
 impl Tally {
-    pub fn fail(&mut self, failure: Failure) {
-        self.failed += 1;
+    fn count(&mut self, began: Nanos, add: impl Fn(&mut Figures)) {
+        add(&mut self.whole);
+        if let Some(step) = self.steps.as_mut().and_then(|steps| steps.of(began)) {
+            add(&mut step.figures);
+        }
+    }
+
+    pub fn begin(&mut self, began: Nanos) {
+        self.count(began, |f| f.started += 1);
+    }
+
+    pub fn succeed(&mut self, began: Nanos) {
+        self.count(began, |f| f.ok += 1);
+    }
+
+    pub fn fail(&mut self, began: Nanos, failure: Failure) {
+        self.count(began, |f| f.failed += 1);
         *self.failures.entry(failure).or_default() += 1;
     }
 
-    pub fn finished(&self) -> u64 {
-        self.ok + self.failed
+    pub fn repeat(&mut self, began: Nanos) {
+        self.count(began, |f| f.retransmissions += 1);
+    }
+
+    /// `took` without the pauses that were asked for.
+    pub fn set_up(&mut self, began: Nanos, took: Nanos) {
+        self.count(began, |f| f.setup.record(took));
+    }
+
+    pub fn rang(&mut self, began: Nanos, took: Nanos) {
+        self.count(began, |f| f.dial.record(took));
+    }
+
+    pub fn passed(&mut self, began: Nanos, took: Nanos) {
+        self.count(began, |f| f.pass.record(took));
+    }
+
+    pub fn heard(&mut self, began: Nanos, sound: &CallSound) {
+        self.count(began, |f| sound.add_to(&mut f.sound));
+    }
+
+    /// It belongs to no unit: it counts where it was met.
+    pub fn unexpected(&mut self, now: Nanos) {
+        self.count(now, |f| f.unexpected += 1);
     }
 
     pub fn send_failed(&mut self, error: &io::Error) {
@@ -56,15 +96,16 @@ impl Tally {
             self.send_error = Some(error.to_string());
         }
     }
+}
 
-    pub fn passed(&mut self, sent: Nanos, now: Nanos) {
-        self.pass.record(now.saturating_sub(sent));
-    }
-
-    /// Forgets the warm-up: latencies start anew, counters go on.
-    pub fn restart_clocks(&mut self) {
-        self.setup = Histogram::default();
-        self.dial = Histogram::default();
-        self.pass = Histogram::default();
+impl core::fmt::Display for Failure {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Failure::Status(status) => write!(f, "{status}"),
+            Failure::Timeout => f.write_str("timeout"),
+            Failure::Credentials => f.write_str("credentials"),
+            Failure::NoSdp => f.write_str("no usable SDP"),
+            Failure::OneWay => f.write_str("one-way sound"),
+        }
     }
 }

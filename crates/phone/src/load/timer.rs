@@ -36,6 +36,8 @@ pub enum Kind {
     Ring,
     /// Time to hang up.
     Hold,
+    /// What was said last has had time to arrive.
+    Drain,
 }
 
 /// How long the callee rings, how long the call lasts.
@@ -46,8 +48,8 @@ pub struct Pauses {
 }
 
 pub struct Timers {
-    /// T1 doubled up to six times, then the two pauses.
-    queues: [VecDeque<(Nanos, Alarm)>; 9],
+    /// T1 doubled up to six times, then the three pauses.
+    queues: [VecDeque<(Nanos, Alarm)>; 10],
     pauses: Pauses,
 }
 
@@ -55,6 +57,9 @@ pub struct Timers {
 const GUARD: usize = 6;
 const RING: usize = 7;
 const HOLD: usize = 8;
+const DRAIN: usize = 9;
+/// Between the last RTP packet and the BYE: five packets.
+const DRAIN_TIME: Nanos = 100 * MILLI;
 
 impl Timers {
     pub fn new(pauses: Pauses) -> Self {
@@ -65,6 +70,7 @@ impl Timers {
         let length = match queue {
             RING => self.pauses.ring,
             HOLD => self.pauses.hold,
+            DRAIN => DRAIN_TIME,
             doublings => T1 << doublings,
         };
         if let Some(queue) = self.queues.get_mut(queue) {
@@ -100,6 +106,10 @@ impl Timers {
 
     pub fn arm_hold(&mut self, now: Nanos, alarm: Alarm) {
         self.push(HOLD, now, alarm);
+    }
+
+    pub fn arm_drain(&mut self, now: Nanos, alarm: Alarm) {
+        self.push(DRAIN, now, alarm);
     }
 
     pub fn pauses(&self) -> Pauses {

@@ -3,5 +3,6 @@
 
 mod ban;
 pub mod client;
+pub mod forward;
 pub mod request;
 pub mod server;

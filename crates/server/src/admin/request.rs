@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::forward::Change;
+
 /// Widths of the `subscriber` table.
 const USER_MAX: usize = 64;
 /// RFC 7616 sets no bound; a longer one is a mistake or an attack.
@@ -34,6 +36,10 @@ pub enum Request {
     BanRemove {
         network: String,
     },
+    UserForward {
+        name: String,
+        change: Change,
+    },
 }
 
 impl Request {
@@ -56,6 +62,7 @@ impl Request {
             Request::BanRemove { network } => {
                 json!({"v": 1, "ask": "ban-remove", "network": network})
             }
+            Request::UserForward { name, change } => change.to_json(name),
         }
     }
 
@@ -77,6 +84,9 @@ impl Request {
                 Request::BanAdd { network: text("network")?, seconds }
             }
             "ban-remove" => Request::BanRemove { network: text("network")? },
+            "user-forward" => {
+                Request::UserForward { name: text("name")?, change: Change::from_json(value) }
+            }
             _ => return None,
         })
     }
@@ -160,9 +170,11 @@ mod tests {
         let add = Request::UserAdd { name: "alice".into(), password: "p\"w".into() };
         let ban = Request::BanAdd { network: "192.0.2.0/24".into(), seconds: 60 };
         let unban = Request::BanRemove { network: "192.0.2.0/24".into() };
+        let change = Change { busy: true, uri: Some("sip:bob@x".into()), ..Change::default() };
+        let forward = Request::UserForward { name: "alice".into(), change };
         let plain =
             [Request::Status, Request::Users, Request::Bans, Request::Bindings { aor: None }];
-        for request in plain.into_iter().chain([add, ban, unban]) {
+        for request in plain.into_iter().chain([add, ban, unban, forward]) {
             assert_eq!(Request::from_json(&request.to_json()), Some(request));
         }
         assert_eq!(Request::from_json(&json!({"ask": "dance"})), None);

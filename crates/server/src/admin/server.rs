@@ -9,12 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
+use sip_core::forwarding::Forwards;
 use sip_core::overload;
 use store::{StoreError, Subscriber, Writer};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 
+use super::forward::{self, Change};
 use super::request::{Name, Request, check_password};
 use crate::observe::log::timestamp;
 use crate::shard::{Asker, Shell};
@@ -144,6 +146,7 @@ impl Desk {
             Request::Bans => self.bans(write).await,
             Request::BanAdd { network, seconds } => self.ban_add(&network, seconds).await,
             Request::BanRemove { network } => self.ban_remove(&network).await,
+            Request::UserForward { name, change } => self.forward(&name, &change).await,
         }
     }
 
@@ -188,6 +191,19 @@ impl Desk {
         Ok(json!({"v": 1, "ok": true, "aor": name.aor(), "bindings": bindings}))
     }
 
+    /// Where the account's calls go, from the next call on.
+    async fn forward(&self, name: &str, change: &Change) -> Result<Value, Refused> {
+        let name = self.name(name)?;
+        let (aor, accounts) = (name.aor(), &self.shell.shared.accounts);
+        let before = accounts.forwards(&aor).unwrap_or_default();
+        let after = change.apply(&name, &before).map_err(|why| Refused::new("bad-target", why))?;
+        if !self.accounts.set_forwards(&name.user, &name.domain, after.clone()).await? {
+            return Err(unknown(&name));
+        }
+        accounts.set_forwards(&aor, after.clone());
+        Ok(json!({"v": 1, "ok": true, "aor": aor, "forwards": forward::to_json(&after)}))
+    }
+
     async fn users(&self, write: &mut OwnedWriteHalf) -> Result<Value, Refused> {
         let now = self.shell.clock.now();
         let subscribers = self.accounts.subscribers().await?;
@@ -195,7 +211,9 @@ impl Desk {
             let aor = subscriber.aor();
             let bindings = self.shell.shared.location.lookup(now, &aor);
             let devices = bindings.map_or(0, |bindings| bindings.iter().count());
-            send(write, &json!({"item": user_item(subscriber, Some(devices))})).await?;
+            let forwards = self.shell.shared.accounts.forwards(&aor).unwrap_or_default();
+            let item = user_item(subscriber, Some(devices), &forwards);
+            send(write, &json!({"item": item})).await?;
         }
         Ok(json!({"v": 1, "ok": true, "count": subscribers.len()}))
     }
@@ -205,7 +223,8 @@ impl Desk {
         aor: Option<String>,
         write: &mut OwnedWriteHalf,
     ) -> Result<Value, Refused> {
-        let aor = aor.map(|aor| self.name(&aor)).transpose()?.map(|name| name.aor());
+        let name = aor.map(|aor| self.name(&aor)).transpose()?;
+        let aor = name.as_ref().map(Name::aor);
         let now = self.shell.clock.now();
         let mut count = 0;
         for page in self.shell.shared.location.pages(now) {
@@ -215,6 +234,7 @@ impl Desk {
             for row in page.iter().filter(wanted) {
                 count += 1;
                 let item = json!({
+                    "v": 1,
                     "aor": row.aor,
                     "contact": row.contact,
                     "expires_s": row.expires_at.since(now).as_secs(),
@@ -226,6 +246,12 @@ impl Desk {
                 text.push_str(&format!("{}\n", json!({"item": item})));
             }
             write.write_all(text.as_bytes()).await?;
+        }
+        if let Some(name) = name
+            && count == 0
+            && !self.shell.shared.accounts.contains(&name.aor())
+        {
+            return Err(unknown(&name));
         }
         Ok(json!({"v": 1, "ok": true, "count": count}))
     }
@@ -313,7 +339,7 @@ fn unknown(name: &Name) -> Refused {
 }
 
 /// A user as `user list` shows it. Secrets stay here.
-pub fn user_item(subscriber: &Subscriber, devices: Option<usize>) -> Value {
+pub fn user_item(subscriber: &Subscriber, devices: Option<usize>, forwards: &Forwards) -> Value {
     let mut algorithms = Vec::new();
     for (secret, name) in [(&subscriber.ha1_sha256, "SHA-256"), (&subscriber.ha1, "MD5")] {
         if !secret.is_empty() {
@@ -321,10 +347,12 @@ pub fn user_item(subscriber: &Subscriber, devices: Option<usize>) -> Value {
         }
     }
     json!({
+        "v": 1,
         "aor": subscriber.aor(),
         "user": subscriber.username,
         "domain": subscriber.domain,
         "algorithms": algorithms,
         "devices": devices,
+        "forwards": forward::to_json(forwards),
     })
 }

@@ -39,7 +39,7 @@ enum Command {
         lasts: Duration,
     },
     /// Let somebody in again.
-    #[command(after_help = "Example:\n  ringway ban rm 203.0.113.7")]
+    #[command(after_help = "Examples:\n  ringway ban rm 203.0.113.7")]
     Rm {
         /// As `ban list` shows it.
         network: String,

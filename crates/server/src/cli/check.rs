@@ -11,21 +11,41 @@ use crate::config::Flags;
     ringway check\n  \
     ringway check -c /etc/ringway/ringway.toml\n  \
     ringway check --json          # one object per mistake\n  \
+    ringway check --format github # marks in a pull request\n  \
     ringway check --strict        # warnings count as well")]
 pub struct Args {
     /// One JSON object per mistake, one per line.
     #[arg(long)]
     json: bool,
+    /// How to say it: human, json, or github (workflow commands).
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        conflicts_with = "json",
+        hide_possible_values = true
+    )]
+    format: Option<Format>,
     /// Exit 1 on warnings too.
     #[arg(long)]
     strict: bool,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Human,
+    Json,
+    Github,
+}
+
 pub fn execute(global: &Global, args: &Args) -> u8 {
     let loaded = global.load(Flags::default());
     let findings = &loaded.findings;
-    if args.json {
+    let format = args.format.unwrap_or(if args.json { Format::Json } else { Format::Human });
+    if format == Format::Json {
         print(&findings.json());
+    } else if format == Format::Github {
+        print(&findings.github());
     } else {
         print(&findings.human(global.color()));
         let place = match &loaded.path {

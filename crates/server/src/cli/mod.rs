@@ -3,6 +3,7 @@
 
 mod ban;
 mod check;
+mod forward;
 mod load;
 mod options;
 mod password;
@@ -13,8 +14,9 @@ mod user;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::config::{self, Flags, Loaded};
 
@@ -34,7 +36,7 @@ const EXIT_CODES: &str = "\
 Exit codes, the same for every command:
     0  done, and the answer was yes (2xx; the configuration is valid)
     1  done, and the answer was no (a final answer of 300 or more, mistakes in
-       the configuration, no such object)
+       the configuration, no such object, load beyond --fail-if)
     2  wrong usage
     3  no answer in time
     4  could not send: DNS, connect, port in use
@@ -66,7 +68,22 @@ struct Cli {
     command: Option<Command>,
 }
 
+/// Every page: what it is, how it is called, examples; then the flags.
+const PAGE: &str = "{about-with-newline}\n{usage-heading} {usage}{after-help}\n\n{all-args}";
+
+/// The command line with its pages laid out.
+fn command_line() -> clap::Command {
+    fn laid_out(command: clap::Command) -> clap::Command {
+        let names: Vec<String> =
+            command.get_subcommands().map(|c| c.get_name().to_owned()).collect();
+        let command = names.iter().fold(command, |c, name| c.mut_subcommand(name, laid_out));
+        command.help_template(PAGE)
+    }
+    laid_out(Cli::command())
+}
+
 #[derive(clap::Args)]
+#[command(next_help_heading = "Everywhere")]
 pub struct Global {
     /// Configuration file [default: $RINGWAY_CONFIG, ./ringway.toml,
     /// /etc/ringway/ringway.toml, or none].
@@ -78,6 +95,12 @@ pub struct Global {
     /// Colors: auto, always, never.
     #[arg(long, global = true, value_enum, default_value = "auto", hide_possible_values = true)]
     color: Color,
+    /// Results as JSON, one object or one per line, where there are any.
+    #[arg(long, global = true)]
+    json: bool,
+    /// Results are not printed: the exit code says it.
+    #[arg(short, long, global = true)]
+    quiet: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -113,14 +136,17 @@ enum Command {
 }
 
 pub fn main() -> u8 {
-    let cli = match Cli::try_parse() {
+    let parsed = command_line().try_get_matches();
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
+            load::refuse_words(&error);
             return if error.use_stderr() { exit::USAGE } else { exit::YES };
         }
     };
     let global = &cli.global;
+    QUIET.store(global.quiet, Ordering::Relaxed);
     match cli.command {
         None => print(START_PAGE),
         Some(Command::Run(args)) => run::execute(global, &args),
@@ -136,7 +162,7 @@ pub fn main() -> u8 {
 }
 
 fn help(topic: &[String]) -> u8 {
-    let mut command = Cli::command();
+    let mut command = command_line();
     command.build();
     let mut at = &mut command;
     for word in topic {
@@ -156,8 +182,14 @@ fn help(topic: &[String]) -> u8 {
     print(&page)
 }
 
+/// `--quiet` was given.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
 /// To standard output; a reader that went away is no error.
 pub fn print(text: &str) -> u8 {
+    if QUIET.load(Ordering::Relaxed) {
+        return exit::YES;
+    }
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     exit::YES
@@ -186,15 +218,26 @@ impl Global {
         config::load(self.config.as_deref(), &flags)
     }
 
-    /// The configuration of a command that only needs to find the server or its store: mistakes elsewhere do not stop it
-    /// unless it could not be read at all.
+    /// The configuration of a command that only needs to find the running server: mistakes elsewhere do not stop it, for the
+    /// server goes on with the configuration it started with.
     fn find(&self) -> Result<config::Settings, u8> {
+        const WHERE: [&str; 4] = ["unreadable", "syntax", "bad-store", "too-long"];
         let loaded = self.load(Flags::default());
-        if loaded.findings.mistakes.iter().any(|m| m.code == "unreadable" || m.code == "syntax") {
+        if loaded.findings.mistakes.iter().any(|m| WHERE.contains(&m.code)) {
             let _ = write!(std::io::stderr(), "{}", loaded.findings.human(self.color()));
-            return Err(exit::USAGE);
+            return Err(exit::NO);
         }
         Ok(loaded.settings)
+    }
+
+    /// The configuration has no mistake. If it has, they are shown, and what is left to say is returned.
+    fn sound(&self) -> Result<(), String> {
+        let findings = self.load(Flags::default()).findings;
+        if findings.errors() == 0 {
+            return Ok(());
+        }
+        let _ = std::io::stderr().write_all(findings.human(self.color()).as_bytes());
+        Err(format!("{}; no account was read or changed", findings.summary()))
     }
 }
 
@@ -235,15 +278,24 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent_and_fits_a_terminal() {
-        let mut cli = Cli::command();
+        let mut cli = command_line();
         cli.clone().debug_assert();
         cli.build();
-        for command in cli.get_subcommands_mut() {
-            let page = command.render_long_help().to_string();
-            for line in page.lines() {
-                assert!(line.chars().count() <= 80, "{}: {line}", command.get_name());
-            }
+        check_pages(&mut cli);
+    }
+
+    /// Every command that does something shows how, before its flags.
+    fn check_pages(command: &mut clap::Command) {
+        let name = command.get_name().to_owned();
+        let page = command.render_long_help().to_string();
+        for line in page.lines() {
+            assert!(line.chars().count() <= 80, "{name}: {line}");
         }
+        if !command.has_subcommands() && name != "help" {
+            let examples = page.find("\nExamples:\n  ringway").expect("examples");
+            assert!(page.find("Options:").is_none_or(|flags| examples < flags), "{page}");
+        }
+        command.get_subcommands_mut().for_each(check_pages);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::io::Write as _;
+use std::net::IpAddr;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -53,6 +54,9 @@ pub struct Args {
     /// The first lines as one JSON object.
     #[arg(long)]
     json: bool,
+    /// Being root is meant; without it there is a warning.
+    #[arg(long)]
+    allow_root: bool,
 }
 
 pub fn execute(global: &Global, args: &Args) -> u8 {
@@ -69,9 +73,10 @@ pub fn execute(global: &Global, args: &Args) -> u8 {
         let summary = loaded.findings.summary();
         return fail(exit::NOT_STARTED, &format!("{summary}; the server will not start like this"));
     }
-    if nix::unistd::geteuid().is_root() {
+    if nix::unistd::geteuid().is_root() && !args.allow_root {
         // Refusing would be safer; containers and test machines know only root. docs/config.md says how to do better.
-        fail(exit::YES, "warning: running as root; an account of its own would do");
+        let why = "an account of its own would do; --allow-root says that it is meant";
+        fail(exit::YES, &format!("warning: running as root: {why}"));
     }
     crash::install_hook();
     let mut builder = tokio::runtime::Builder::new_current_thread();
@@ -325,7 +330,8 @@ fn greet(loaded: &Loaded, args: &Args, shell: &Shell, facts: &start::Facts) {
             } else {
                 format!(" ({} accounts, {} bindings)", facts.accounts, facts.bindings)
             };
-            line("data", &format!("{}{new}", path.display()));
+            let here = if path.is_relative() && !path.starts_with(".") { "./" } else { "" };
+            line("data", &format!("{here}{}{new}", path.display()));
         }
         Home::Memory => line("data", "in memory only: nothing survives a restart"),
     }
@@ -362,7 +368,12 @@ fn greet(loaded: &Loaded, args: &Args, shell: &Shell, facts: &start::Facts) {
 
 fn domain_words(settings: &Settings, config: &sip_core::config::Config) -> String {
     let mut names: Vec<&str> = config.domains.served.iter().map(|name| &**name).collect();
-    let aliases = config.domains.aliases.iter().map(|(name, _)| &**name);
+    // That we are also called localhost goes without saying.
+    let local = |name: &str| {
+        let host = name.trim_matches(['[', ']']);
+        name == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+    };
+    let aliases = config.domains.aliases.iter().map(|(name, _)| &**name).filter(|n| !local(n));
     match settings.domains {
         DomainChoice::Named(_) => names.join(", "),
         DomainChoice::Auto => {

@@ -1,5 +1,5 @@
 //! `ringway user`: accounts. While the server runs it is asked to make the change; while it does not, the change is made in
-//! the store. No password is ever an argument, kept, or logged.
+//! the store. No password is kept or logged, and none has to be an argument.
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -8,16 +8,21 @@ use serde_json::{Value, json};
 use sip_core::config::Domains;
 use store::{Directory, Home, Store, StoreError, Subscriber};
 
-use super::{Global, exit, fail, password, print, table};
+use super::{Global, exit, fail, forward, password, print, table};
 use crate::address;
 use crate::admin::client::{self, ClientError, Reply};
+use crate::admin::forward::{lines, to_json};
 use crate::admin::request::{Name, Request, check_password};
 use crate::admin::server::user_item;
 use crate::config::Settings;
 use crate::start;
 
-/// Accounts: add, list, show, passwd, rm.
+/// Accounts: add, list, show, passwd, forward, rm.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    ringway user add alice\n  \
+    ringway user list\n  \
+    ringway user passwd alice --generate")]
 pub struct Args {
     #[command(subcommand)]
     command: Command,
@@ -40,12 +45,18 @@ enum Command {
         json: bool,
     },
     /// All accounts.
+    #[command(after_help = "Examples:\n  \
+        ringway user list\n  \
+        ringway user list --json | jq -r .aor")]
     List {
         /// One JSON object per account, one per line.
         #[arg(long)]
         json: bool,
     },
-    /// One account and its devices.
+    /// One account, and how many devices it has.
+    #[command(after_help = "Examples:\n  \
+        ringway user show alice\n  \
+        ringway user show alice@sip.example.com --json")]
     Show {
         /// alice, or alice@sip.example.com.
         name: String,
@@ -53,7 +64,11 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Change a password.
+    /// Change a password; without one, one is made and shown once.
+    #[command(after_help = "Examples:\n  \
+        ringway user passwd alice\n  \
+        ringway user passwd alice --generate\n  \
+        ringway user passwd bob@sip.example.com --password-stdin < secret")]
     Passwd {
         /// alice, or alice@sip.example.com.
         name: String,
@@ -63,10 +78,18 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Say where calls to an account go instead: always, when busy, unanswered or unreachable.
+    Forward(forward::Args),
     /// Remove an account and what its phones have registered.
+    #[command(after_help = "Examples:\n  \
+        ringway user rm alice\n  \
+        ringway user rm bob@sip.example.com")]
     Rm {
         /// alice, or alice@sip.example.com.
         name: String,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -85,46 +108,55 @@ struct Secret {
     /// Take an environment variable.
     #[arg(long, value_name = "NAME")]
     password_env: Option<String>,
+    /// Take this word; better not, others can read it.
+    #[arg(long, value_name = "WORD")]
+    password: Option<String>,
 }
 
 /// Exit code and sentence.
-type Refusal = (u8, String);
+pub type Refusal = (u8, String);
 
 pub fn execute(global: &Global, args: &Args) -> u8 {
     let settings = match global.find() {
         Ok(settings) => settings,
         Err(code) => return code,
     };
-    match run(&settings, &args.command) {
+    match run(global, &settings, &args.command) {
         Ok(()) => exit::YES,
         Err((code, sentence)) => fail(code, &sentence),
     }
 }
 
-fn run(settings: &Settings, command: &Command) -> Result<(), Refusal> {
+fn run(global: &Global, settings: &Settings, command: &Command) -> Result<(), Refusal> {
+    let ask = |request: &Request| ask(global, settings, request);
     match command {
         Command::Add { name, secret, json } => {
             let (password, made) = secret.password(name)?;
             let request = Request::UserAdd { name: name.clone(), password: password.clone() };
-            let last = ask(settings, &request)?.last;
+            let last = ask(&request)?.last;
             show_change(settings, &last, made.then_some(&password), *json, "added");
         }
         Command::Passwd { name, secret, json } => {
             let (password, made) = secret.password(name)?;
             let request = Request::UserPassword { name: name.clone(), password: password.clone() };
-            let last = ask(settings, &request)?.last;
+            let last = ask(&request)?.last;
             show_change(settings, &last, made.then_some(&password), *json, "password changed");
         }
-        Command::Rm { name } => {
-            let last = ask(settings, &Request::UserRemove { name: name.clone() })?.last;
-            let devices = last.get("bindings").and_then(Value::as_u64).unwrap_or(0);
-            print(&format!(
-                "{}   removed, with {devices} registered devices\n",
-                text(&last, "aor")
-            ));
+        Command::Forward(args) => {
+            let last = ask(&args.request()?)?.last;
+            print(&args.report(&last));
         }
-        Command::List { json } => list(&ask(settings, &Request::Users)?.items, *json),
-        Command::Show { name, json } => show(settings, name, *json)?,
+        Command::Rm { name, json } => {
+            let last = ask(&Request::UserRemove { name: name.clone() })?.last;
+            let devices = last.get("bindings").and_then(Value::as_u64).unwrap_or(0);
+            let aor = text(&last, "aor");
+            print(&match json {
+                true => format!("{}\n", json!({"v": 1, "aor": aor, "devices": devices})),
+                false => format!("{aor}   removed, with {devices} registered devices\n"),
+            });
+        }
+        Command::List { json } => list(&ask(&Request::Users)?.items, *json),
+        Command::Show { name, json } => show(&ask(&Request::Users)?.items, name, *json)?,
     }
     Ok(())
 }
@@ -177,8 +209,7 @@ fn row(item: &Value) -> Vec<String> {
     vec![text(item, "aor"), algorithms.join(","), devices]
 }
 
-fn show(settings: &Settings, name: &str, json: bool) -> Result<(), Refusal> {
-    let items = ask(settings, &Request::Users)?.items;
+fn show(items: &[Value], name: &str, json: bool) -> Result<(), Refusal> {
     let bare = name.strip_prefix("sip:").unwrap_or(name);
     let named = |item: &&Value| {
         if bare.contains('@') {
@@ -203,12 +234,15 @@ fn show(settings: &Settings, name: &str, json: bool) -> Result<(), Refusal> {
             text(item, "domain"),
             text(item, "user")
         ));
+        for line in lines(item.get("forwards").unwrap_or(&Value::Null)) {
+            print(&format!("  forward  {line}\n"));
+        }
     }
     Ok(())
 }
 
 /// Asks the running server; if there is none, the store itself.
-fn ask(settings: &Settings, request: &Request) -> Result<Reply, Refusal> {
+fn ask(global: &Global, settings: &Settings, request: &Request) -> Result<Reply, Refusal> {
     let not_running = match client::ask(settings.admin.as_deref(), request) {
         Ok(reply) => return Ok(reply),
         Err(ClientError::Refused { message, .. }) => return Err((exit::NO, message)),
@@ -220,6 +254,12 @@ fn ask(settings: &Settings, request: &Request) -> Result<Reply, Refusal> {
     let Home::Directory(path) = &settings.store else {
         return Err((exit::NOT_RUNNING, not_running.to_string()));
     };
+    // Where the store is and which domains it serves is what the file says: a file with mistakes does not say it.
+    global.sound().map_err(|findings| (exit::NO, findings))?;
+    if matches!(request, Request::Users) && !path.exists() {
+        // Looking makes nothing.
+        return Ok(Reply { items: Vec::new(), last: Value::Null });
+    }
     let directory = Directory::lock(path).map_err(|error| match error {
         StoreError::InUse { .. } => {
             // It holds the store and does not answer: it starts, ends, or has its socket elsewhere.
@@ -256,7 +296,13 @@ async fn offline(
     match request {
         Request::Users => {
             let subscribers = store.subscribers().await.map_err(failed)?;
-            items = subscribers.iter().map(|subscriber| user_item(subscriber, None)).collect();
+            let forwards = store.forwards().await.map_err(failed)?;
+            let forwards = |aor: String| {
+                let found = forwards.iter().find(|(of, _)| *of == aor);
+                found.map(|(_, forwards)| forwards.clone()).unwrap_or_default()
+            };
+            let item = |s: &Subscriber| user_item(s, None, &forwards(s.aor()));
+            items = subscribers.iter().map(item).collect();
         }
         Request::UserAdd { name: text, password } => {
             let name = name(text)?;
@@ -283,6 +329,17 @@ async fn offline(
             }
             let bindings = store.remove_bindings(&name.aor()).await.map_err(failed)?;
             last = json!({"ok": true, "aor": name.aor(), "bindings": bindings});
+        }
+        Request::UserForward { name: text, change } => {
+            let name = name(text)?;
+            let all = store.forwards().await.map_err(failed)?;
+            let before = all.into_iter().find(|(aor, _)| *aor == name.aor());
+            let before = before.map(|(_, forwards)| forwards).unwrap_or_default();
+            let after = change.apply(&name, &before).map_err(|why| (exit::NO, why))?;
+            if !store.set_forwards(&name.user, &name.domain, &after).await.map_err(failed)? {
+                return Err(unknown(&name));
+            }
+            last = json!({"ok": true, "aor": name.aor(), "forwards": to_json(&after)});
         }
         // Only a running server has them.
         _ => {}
@@ -311,13 +368,19 @@ impl Secret {
             line.map_err(|error| wrong(format!("{}: {error}", path.display())))?
         } else if let Some(variable) = &self.password_env {
             std::env::var(variable).map_err(|_| wrong(format!("${variable} is not set")))?
+        } else if let Some(word) = &self.password {
+            let why = "a password on the command line stays in the shell's history and shows in the list of processes";
+            fail(exit::YES, &format!("warning: {why}; --password-stdin does not"));
+            word.clone()
         } else if !self.generate && std::io::stdin().is_terminal() {
             prompt(name).map_err(|error| wrong(format!("the terminal: {error}")))?
         } else {
             String::new()
         };
-        let asked =
-            self.password_stdin || self.password_file.is_some() || self.password_env.is_some();
+        let asked = self.password_stdin
+            || self.password_file.is_some()
+            || self.password_env.is_some()
+            || self.password.is_some();
         if given.is_empty() && !asked {
             let made = password::make()
                 .map_err(|error| (exit::NO, format!("no random bytes: {error}")))?;

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sip_core::config::{Algorithm, Auth, Network, Registrar, SourceRate};
+use sip_core::config::{Algorithm, Auth, Forking, Network, Registrar, SourceRate};
 use sip_core::flow::Transport;
 use store::Home;
 
@@ -56,6 +56,9 @@ pub struct Settings {
     pub domains: DomainChoice,
     pub allow_inbound: bool,
     pub allow_outbound: bool,
+    /// Domains whose callers are told where to try.
+    pub redirect_domains: Vec<String>,
+    pub forking: Forking,
     pub workers: usize,
     /// The longest nap of a worker that waits for more datagrams; zero is none.
     pub nap: Duration,
@@ -103,9 +106,12 @@ impl Settings {
     pub fn read(written: &mut Written<'_>, flags: &Flags) -> Self {
         let store = store(written, flags);
         let (log_level, log_format) = log(written, flags);
+        let domains = domains(written, flags);
         let mut settings = Self {
             listen: listen(written, flags),
-            domains: domains(written, flags),
+            redirect_domains: redirect_domains(written, &domains),
+            domains,
+            forking: forking(written),
             allow_inbound: written.boolean("sip", "allow_inbound").is_some_and(|at| at.value),
             allow_outbound: written.boolean("sip", "allow_outbound").is_some_and(|at| at.value),
             workers: workers(written),
@@ -263,6 +269,44 @@ fn domains(written: &mut Written<'_>, flags: &Flags) -> DomainChoice {
         }
     }
     DomainChoice::Named(names)
+}
+
+/// Those of the served domains for which this is a redirect server.
+fn redirect_domains(written: &mut Written<'_>, served: &DomainChoice) -> Vec<String> {
+    let Some(entries) = written.texts("sip", "redirect_domains") else { return Vec::new() };
+    let mut names = Vec::new();
+    for entry in entries.value {
+        let name = entry.value.trim_end_matches('.').to_ascii_lowercase();
+        let label = match served {
+            DomainChoice::Named(served) if served.contains(&name) => {
+                names.push(name);
+                continue;
+            }
+            DomainChoice::Named(served) => {
+                let served: Vec<&str> = served.iter().map(String::as_str).collect();
+                match nearest(&name, &served) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("sip.domains has {}", served.join(", ")),
+                }
+            }
+            DomainChoice::Auto => "name the domains in sip.domains".to_owned(),
+        };
+        let message = format!("`{}` is no domain of this server", entry.value);
+        wrong(written, "unknown-domain", message, &entry, &label);
+    }
+    names
+}
+
+fn forking(written: &mut Written<'_>) -> Forking {
+    let mut forking = Forking::default();
+    let range = Duration::from_secs(1)..=Duration::from_secs(180);
+    if let Some(timeout) = period(written, "proxy", "fork_timeout", range) {
+        forking.timeout = timeout;
+    }
+    if let Some(recurse) = written.boolean("proxy", "recurse") {
+        forking.recurse = recurse.value;
+    }
+    forking
 }
 
 /// A host of RFC 3261 §25.1: a name, an IPv4 address, or an IPv6 reference. At most 64 bytes: the width of the column.

@@ -143,6 +143,33 @@ impl Findings {
         text
     }
 
+    /// Workflow commands of GitHub, which shows them beside the line.
+    pub fn github(&self) -> String {
+        // What the format itself uses is escaped as it wants.
+        let data = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+        let property = |text: &str| data(text).replace(':', "%3A").replace(',', "%2C");
+        let mut text = String::new();
+        for mistake in &self.mistakes {
+            let level = match mistake.severity {
+                Severity::Error => "error",
+                Severity::Warning => "warning",
+            };
+            let mut place = format!("file={}", property(&self.path));
+            if let Some(span) = &mistake.span {
+                let (line, column) = position(&self.source, span.start);
+                place.push_str(&format!(",line={line},col={column}"));
+            }
+            let says = [&*mistake.message, &*mistake.label].map(data);
+            let says = says.iter().filter(|s| !s.is_empty()).map(|s| &**s).collect::<Vec<_>>();
+            text.push_str(&format!(
+                "::{level} {place},title={}::{}\n",
+                property(mistake.code),
+                says.join(": ")
+            ));
+        }
+        text
+    }
+
     /// `2 errors, 1 warning`.
     pub fn summary(&self) -> String {
         let counted = |n: usize, one: &str| format!("{n} {one}{}", if n == 1 { "" } else { "s" });

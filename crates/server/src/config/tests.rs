@@ -20,6 +20,7 @@ fn nothing_written_is_a_whole_configuration() {
     assert_eq!(settings.listen.len(), 4);
     assert_eq!(settings.domains, DomainChoice::Auto);
     assert!(settings.auth.enabled && !settings.allow_inbound);
+    assert!(!settings.forking.recurse && settings.redirect_domains.is_empty());
     assert_eq!(settings.admin.as_deref(), Some(Path::new("ringway-data/admin.sock")));
     assert_eq!(settings.trusted.len(), 2);
 }
@@ -32,9 +33,13 @@ listen = ["udp://192.0.2.10:5060", "tcp://[2001:db8::1]"]
 domains = ["Example.COM", "example.net"]
 allow_inbound = true
 allow_outbound = true
+redirect_domains = ["EXAMPLE.net"]
 workers = 3
 nap = "500us"
 drain_timeout = "5s"
+[proxy]
+fork_timeout = "12s"
+recurse = true
 [registrar]
 expires = { min = "10s", max = "10m", default = "5m" }
 contacts_per_user = 3
@@ -56,6 +61,8 @@ format = "json"
     let s = loaded.settings;
     assert_eq!(s.listen[1].address, "[2001:db8::1]:5060".parse().unwrap());
     assert_eq!(s.domains, DomainChoice::Named(vec!["example.com".into(), "example.net".into()]));
+    assert_eq!(s.redirect_domains, ["example.net"]);
+    assert_eq!((s.forking.timeout, s.forking.recurse), (Duration::from_secs(12), true));
     assert_eq!((s.workers, s.connections_max), (3, 500));
     assert_eq!((s.nap, s.drain_timeout), (Duration::from_micros(500), Duration::from_secs(5)));
     assert_eq!(s.registrar.expires_default, Duration::from_secs(300));
@@ -63,6 +70,14 @@ format = "json"
     assert_eq!(s.trusted[1].prefix, 32);
     assert_eq!(s.store, store::Home::Memory);
     assert_eq!((s.log_level, s.log_format), (LogLevel::Debug, LogFormat::Json));
+}
+
+#[test]
+fn only_a_domain_that_is_served_can_redirect() {
+    let file = "[sip]\ndomains = [\"example.com\"]\nredirect_domains = [\"exmaple.com\"]\n";
+    let text = of(file).findings.human(false);
+    assert!(text.contains("did you mean `example.com`?"), "{text}");
+    assert_eq!(codes("[sip]\nredirect_domains = [\"example.com\"]\n"), ["unknown-domain"]);
 }
 
 #[test]

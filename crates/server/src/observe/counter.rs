@@ -23,6 +23,7 @@ counters! {
     sends_failed,
     malformed,
     rejected,
+    redirected,
     auth_failed,
     bindings_added,
     bindings_refreshed,

@@ -3,7 +3,7 @@
 
 pub mod counter;
 pub mod log;
-mod quota;
+mod throttle;
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,32 +15,60 @@ use sip_core::time::Instant;
 use crate::config::LogLevel;
 use counter::Counters;
 use log::{Log, Value};
-use quota::{Quota, Trouble};
+use throttle::Throttle;
 
 pub struct Observer {
     pub counters: Counters,
     pub log: Log,
-    quotas: [Quota; Trouble::COUNT],
+    throttles: Throttles,
+}
+
+/// One for each kind of line that anybody can cause by sending packets.
+#[derive(Debug, Default)]
+struct Throttles {
+    malformed: Throttle,
+    rejected: Throttle,
+    auth_failed: Throttle,
+    limit_hit: Throttle,
+}
+
+impl Throttles {
+    fn of(&self, event: &Event) -> Option<(&Throttle, &'static str)> {
+        match event {
+            Event::Malformed { .. } => Some((&self.malformed, "malformed")),
+            Event::Rejected { .. } => Some((&self.rejected, "rejected")),
+            Event::AuthFailed { .. } => Some((&self.auth_failed, "auth_failed")),
+            Event::LimitHit { .. } => Some((&self.limit_hit, "limit_hit")),
+            _ => None,
+        }
+    }
 }
 
 impl Observer {
     pub fn new(log: Log) -> Self {
-        Self { counters: Counters::default(), log, quotas: Default::default() }
+        Self { counters: Counters::default(), log, throttles: Throttles::default() }
     }
 
     pub fn event(&self, now: Instant, event: &Event) {
         let level = self.count(event);
-        if !self.log.wants(level) {
-            return;
+        if self.log.wants(level) && self.admit(now, level, event) {
+            self.write(now, level, event);
         }
-        // What strangers can cause as often as they like does not fill the log.
-        if let Some(quota) = Trouble::of(event).and_then(|kind| self.quotas.get(kind as usize)) {
-            let Some(left_out) = quota.take(now) else { return };
-            if left_out > 0 {
-                self.log.line(now, level, "left_out", &[("lines_like_the_next", left_out.into())]);
-            }
+    }
+
+    /// A kind that has filled its second is only counted; the line after says how many there were.
+    fn admit(&self, now: Instant, level: LogLevel, event: &Event) -> bool {
+        let Some((throttle, what)) = self.throttles.of(event) else { return true };
+        let Some(held) = throttle.admit(now) else { return false };
+        if held > 0 {
+            self.log.line(
+                now,
+                level,
+                "held_back",
+                &[("what", what.into()), ("lines", held.into())],
+            );
         }
-        self.write(now, level, event);
+        true
     }
 
     /// A datagram the kernel would not take.
@@ -64,6 +92,7 @@ impl Observer {
                 };
                 (&c.rejected, level)
             }
+            Event::Redirected { .. } => (&c.redirected, LogLevel::Debug),
             Event::AuthFailed { .. } => (&c.auth_failed, LogLevel::Warn),
             Event::BindingAdded { .. } => (&c.bindings_added, LogLevel::Info),
             Event::BindingRefreshed { .. } => (&c.bindings_refreshed, LogLevel::Debug),
@@ -127,6 +156,10 @@ impl Observer {
                 let by = if *ended_by == EndedBy::Caller { "caller" } else { "callee" };
                 self.call(now, level, "call_ended", call, Some(by));
             }
+            Event::Redirected { flow, call_id } => {
+                let call_id = Value::from(&**call_id);
+                line("redirected", &[("from", Value::Flow(*flow)), ("call_id", call_id)]);
+            }
             Event::StoreFailed { why } => line("store_failed", &[("why", (&**why).into())]),
             trouble => self.write_trouble(now, level, trouble),
         }
@@ -185,6 +218,7 @@ impl Observer {
             | Event::BindingRemoved { .. }
             | Event::CallAnswered { .. }
             | Event::CallEnded { .. }
+            | Event::Redirected { .. }
             | Event::StoreFailed { .. } => {}
         }
     }

@@ -232,6 +232,7 @@ impl Shell {
             contexts: sum.contexts + one.contexts,
             contexts_active: sum.contexts_active + one.contexts_active,
             timers_c: sum.timers_c + one.timers_c,
+            steps: sum.steps + one.steps,
             registers_pending: sum.registers_pending + one.registers_pending,
         })
     }

@@ -45,6 +45,22 @@ fn one_object_per_mistake() {
 }
 
 #[test]
+fn as_workflow_commands() {
+    let folder = Folder::new();
+    folder.write("ringway.toml", "[sip]\nlistn = 3\n[auth]\nenabled = false\n");
+    let done = folder.run(&["check", "--format", "github"], "");
+    assert_eq!((done.code, done.err.as_str()), (1, ""));
+    let lines: Vec<&str> = done.out.lines().collect();
+    assert_eq!(
+        lines[0],
+        "::error file=ringway.toml,line=2,col=1,title=unknown-key::`listn` is not a setting of [sip]: did you mean `listen`?"
+    );
+    assert!(lines[1].starts_with("::warning file=ringway.toml,line=4,col=11,title=no-auth::"));
+    let quiet = folder.run(&["check", "-q", "--json"], "");
+    assert_eq!((quiet.code, quiet.out.as_str(), quiet.err.as_str()), (1, "", ""));
+}
+
+#[test]
 fn a_warning_is_no_error_unless_strict() {
     let folder = Folder::new();
     folder.write("lab.toml", "[auth]\nenabled = false\n");

@@ -105,6 +105,11 @@ pub(super) enum Alarm {
     Reinvite {
         call: usize,
     },
+    /// In the dialog that this response began.
+    Update {
+        call: usize,
+        dialog: Rc<Heard>,
+    },
     Say {
         call: usize,
         step: usize,
@@ -318,6 +323,7 @@ impl Agent {
             Alarm::Cancel { call } => self.cancel(now, call),
             Alarm::HangUp { call } => self.hang_up(now, call),
             Alarm::Reinvite { call } => self.reinvite(now, call),
+            Alarm::Update { call, dialog } => self.update(now, call, &dialog),
             Alarm::Say { call, step } => self.say(now, call, step),
             Alarm::RepeatFinal { server } => self.repeat_final(now, server),
             Alarm::RepeatAccepted { call, which } => self.repeat_accepted(now, call, which),

@@ -19,6 +19,8 @@ pub struct CallPlan {
     pub cancel_on: Option<u16>,
     pub hang_up_after: Option<Duration>,
     pub reinvite_after: Option<Duration>,
+    /// UPDATE, this long after the first reliable provisional response or the answer (RFC 3311).
+    pub update_after: Option<Duration>,
     pub ack: Acks,
     pub sdp: bool,
     /// More copies of the INVITE, this long after the first.
@@ -57,10 +59,14 @@ pub struct AnswerPlan {
     pub tampers: Vec<(String, String)>,
     /// Goes on with its steps although it has sent a final response.
     pub insists: bool,
+    /// Requests of this side are written the way a strict router before the server would (RFC 3261 §16.4).
+    pub strict_requests: bool,
     /// Answers ACKs with 200.
     pub answers_ack: bool,
     /// Sends every request it receives straight back.
     pub reflects: bool,
+    /// Provisional responses must be acknowledged (RFC 3262).
+    pub reliable: bool,
     /// Header lines of every response but 100.
     pub headers: Vec<String>,
     /// Record-Route lines to put above those of the request.
@@ -144,6 +150,11 @@ impl Call {
     /// A second INVITE in the dialog, this long after the answer.
     pub fn reinvite_after(self, after: Duration) -> Self {
         self.with(|p| p.reinvite_after = Some(after))
+    }
+
+    /// UPDATE in the dialog, early or not, with the header lines of the INVITE, this long after it began.
+    pub fn update_after(self, after: Duration) -> Self {
+        self.with(|p| p.update_after = Some(after))
     }
 
     pub fn never_ack(self) -> Self {
@@ -291,6 +302,16 @@ impl Answer {
     /// Sends the INVITE straight back instead of answering it.
     pub fn reflects(self) -> Self {
         self.with(|p| p.reflects = true)
+    }
+
+    /// What this side sends arrives as a strict router would have rewritten it.
+    pub fn through_strict_router(self) -> Self {
+        self.with(|p| p.strict_requests = true)
+    }
+
+    /// Rings reliably (RFC 3262).
+    pub fn reliable(self) -> Self {
+        self.with(|p| p.reliable = true)
     }
 
     /// One more header line in every response.

@@ -235,11 +235,59 @@ impl Agent {
         }
     }
 
-    fn heard_provisional(&mut self, now: Instant, call: usize, message: &Heard) {
+    fn heard_provisional(&mut self, now: Instant, call: usize, message: &Rc<Heard>) {
+        if message.rseq != 0 {
+            // RFC 3262 §4: once for each, in the early dialog it belongs to.
+            let rack = format!("RAck: {} {} INVITE", message.rseq, message.cseq);
+            self.send_in_early(now, call, message, "PRACK", vec![rack]);
+            self.plan_update(now, call, message);
+        }
         let Some(c) = self.calls.get(call) else { return };
         if c.cancel_wanted || c.plan.cancel_on == Some(message.status) {
             self.cancel(now, call);
         }
+    }
+
+    fn plan_update(&mut self, now: Instant, call: usize, message: &Rc<Heard>) {
+        let after = self.calls.get_mut(call).and_then(|c| c.plan.update_after.take());
+        if let Some(after) = after {
+            self.alarm(now + after, Alarm::Update { call, dialog: Rc::clone(message) });
+        }
+    }
+
+    /// RFC 3311.
+    pub(super) fn update(&mut self, now: Instant, call: usize, dialog: &Heard) {
+        let Some(c) = self.calls.get(call).filter(|c| !c.over) else { return };
+        let mut headers = c.plan.headers.clone();
+        headers.push(self.contact_line());
+        self.send_in_early(now, call, dialog, "UPDATE", headers);
+    }
+
+    /// A request in the dialog that a response has begun (RFC 3261 §12.1.2).
+    fn send_in_early(
+        &mut self,
+        now: Instant,
+        call: usize,
+        dialog: &Heard,
+        method: &str,
+        headers: Vec<String>,
+    ) {
+        let (uri, routes, hop) = self.next_hop(call, dialog);
+        let Some(c) = self.calls.get_mut(call) else { return };
+        c.cseq += 1;
+        let draft = Draft {
+            method: method.to_owned(),
+            uri,
+            from: c.local.clone(),
+            to: dialog.to.clone(),
+            call_id: c.call_id.clone(),
+            cseq: c.cseq,
+            routes,
+            headers,
+            max_forwards: 70,
+            body: None,
+        };
+        self.send_request(now, draft, hop, Purpose::Single, 0);
     }
 
     /// 2xx to an INVITE: RFC 3261 §13.2.2.4. Each one is ACKed; a second dialog is ended at once.
@@ -254,7 +302,7 @@ impl Agent {
             }
             return;
         }
-        let (uri, routes, hop) = self.next_hop(call, message);
+        let (uri, routes, hop) = self.way_of_ack(call, c.purpose, message);
         let invite = c.draft.clone();
         let mut headers: Vec<String> =
             invite.headers.iter().filter(|h| h.contains("uthorization: ")).cloned().collect();
@@ -287,6 +335,9 @@ impl Agent {
             }
         }
         let (plan, cancelled) = (c.plan.clone(), c.cancel_wanted);
+        if first {
+            self.plan_update(now, call, message);
+        }
         match plan.ack {
             Acks::AtOnce => self.send_ack(client, &tag),
             Acks::After(after) => self.alarm(now + after, Alarm::Ack { client, tag }),
@@ -321,6 +372,22 @@ impl Agent {
         let draft = Draft { method: "BYE".to_owned(), cseq, body: None, ..ack.clone() };
         let _ = call;
         self.send_request(now, draft, hop, Purpose::Bye, 0);
+    }
+
+    /// RFC 3261 §12.2.1.2: after a re-INVITE the route set of the dialog stays, whatever the answer says.
+    fn way_of_ack(
+        &self,
+        call: usize,
+        purpose: Purpose,
+        answer: &Heard,
+    ) -> (String, Vec<String>, Target) {
+        match self.calls.get(call).filter(|_| matches!(purpose, Purpose::Reinvite(_))) {
+            Some(known) => {
+                let target = answer.contacts.first().unwrap_or(&known.target).clone();
+                self.route(known.routes.clone(), target, known.plan.strict_requests)
+            }
+            None => self.next_hop(call, answer),
+        }
     }
 
     /// Request-URI, Route and address for a request in the dialog that `answer` made: RFC 3261 §12.2.1.1.

@@ -85,6 +85,7 @@ impl Agent {
         let number = self.calls_received.min(self.answers.len().saturating_sub(1));
         self.calls_received += 1;
         let answer = self.answers.get(number).map(|a| a.borrow().clone());
+        let strict_requests = answer.as_ref().is_some_and(|answer| answer.strict_requests);
         let tag = self.unique("t");
         let call = self.calls.len();
         self.calls.push(Call {
@@ -100,7 +101,7 @@ impl Agent {
             times: None,
             cancel_wanted: false,
             invite: server,
-            plan: CallPlan::default(),
+            plan: CallPlan { strict_requests, ..CallPlan::default() },
             answer: answer.unwrap_or_else(|| AnswerPlan {
                 steps: vec![Say {
                     after: T1 / 10,
@@ -170,6 +171,11 @@ impl Agent {
             }
             headers.extend(request.record_routes.iter().map(|r| format!("Record-Route: {r}")));
             headers.push(self.contact_line());
+        }
+        if let Some(c) = own.filter(|c| c.answer.reliable && (101..200).contains(&status)) {
+            let number = c.answer.steps.iter().position(|say| say.status == status).unwrap_or(0);
+            headers.push("Require: 100rel".to_owned());
+            headers.push(format!("RSeq: {}", number + 1));
         }
         if status > 100 {
             headers.extend(own.map(|c| c.answer.headers.clone()).unwrap_or_default());

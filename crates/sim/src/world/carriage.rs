@@ -155,6 +155,9 @@ impl World {
         match way.or_else(|| second.and_then(|second| self.stream_from_server(server, second))) {
             Some(id) => self.send_segment(place, id, bytes),
             None => {
+                if let Some(s) = self.servers.get(server) {
+                    s.shared.refusals.note(self.now, flow.remote);
+                }
                 let phone = self.connection(flow.connection).map(|c| c.phone);
                 let phone = phone.and_then(|p| self.phones.get(p)).map(|p| p.place);
                 self.record(

@@ -15,6 +15,7 @@ use core::net::{IpAddr, SocketAddr};
 use bytes::Bytes;
 use sip_core::config::Config;
 use sip_core::flow::{ConnectionId, Transport};
+use sip_core::forwarding::Forwards;
 use sip_core::input::Input;
 use sip_core::output::ClientToken;
 use sip_core::time::{Duration, Instant};
@@ -161,6 +162,17 @@ impl World {
         self.phone_of(name, user, Transport::Udp, 0, true)
     }
 
+    /// One more device of a user, preferred by `q` thousandths (RFC 3261 §20.10).
+    pub fn device_with_q(&mut self, user: &str, name: &str, q: u16) -> Phone {
+        let phone = self.phone_of(name, user, Transport::Udp, 0, true);
+        let (contact, address, now) = (phone.contact(), phone.address(), self.now);
+        if let Some(s) = self.servers.first_mut() {
+            let flow = s.flow(Transport::Udp, ConnectionId::NONE, address);
+            s.preload_with_q(now, user, &contact, flow, q);
+        }
+        phone
+    }
+
     /// A phone with an account that has not registered yet.
     pub fn unregistered(&mut self, name: &str) -> Phone {
         self.phone_of(name, name, Transport::Udp, 0, false)
@@ -212,6 +224,17 @@ impl World {
         }
     }
 
+    /// Where the calls of a user of the first server go.
+    pub fn forward(&mut self, user: &str, change: impl FnOnce(&mut Forwards)) {
+        if let Some(s) = self.servers.first() {
+            let aor = format!("{user}@{}", s.domain);
+            let mut forwards =
+                s.shared.accounts.forwards(&aor).as_deref().cloned().unwrap_or_default();
+            change(&mut forwards);
+            s.shared.accounts.set_forwards(&aor, forwards);
+        }
+    }
+
     fn add_phone(&mut self, name: &str, user: &str, transport: Transport, server: usize) -> Phone {
         let index = self.phones.len();
         let address =
@@ -240,12 +263,17 @@ impl World {
 
     /// The same at another server.
     pub fn bind_at(&mut self, server: usize, user: &str, contact: &str) {
+        self.bind_with_q(server, user, contact, 1000);
+    }
+
+    /// The same with a preference in thousandths.
+    pub fn bind_with_q(&mut self, server: usize, user: &str, contact: &str, q: u16) {
         let now = self.now;
         let remote = crate::phone::draft::address_of(contact)
             .map_or(SocketAddr::from(([10, 9, 9, 9], 5060)), |(address, _)| address);
         if let Some(s) = self.servers.get_mut(server) {
             let flow = s.flow(Transport::Udp, ConnectionId::NONE, remote);
-            s.preload(now, user, contact, flow);
+            s.preload_with_q(now, user, contact, flow, q);
         }
     }
 

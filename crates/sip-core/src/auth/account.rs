@@ -6,6 +6,7 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 
 use crate::config::Algorithm;
+use crate::forwarding::Forwards;
 use crate::seal::{Purpose, Seal};
 
 use super::digest::{self, Hash};
@@ -67,6 +68,8 @@ pub struct Account {
     /// `user@domain`, canonical.
     pub aor: Arc<str>,
     pub ha1: Ha1,
+    /// Where calls to it go instead; most accounts have no wish.
+    pub forwards: Option<Arc<Forwards>>,
 }
 
 #[derive(Debug)]
@@ -108,14 +111,25 @@ impl Accounts {
         self.table
             .entry(hash, |a| &*a.aor == aor, |a| Self::hash(seal, a.aor.as_bytes()))
             .and_modify(|account| account.ha1 = ha1)
-            .or_insert_with(|| Account { aor: aor.into(), ha1 });
+            .or_insert_with(|| Account { aor: aor.into(), ha1, forwards: None });
         true
     }
 
-    /// False if there was no such account.
-    pub fn remove(&mut self, hash: u64, aor: &str) -> bool {
-        let found = self.table.find_entry(hash, |a| &*a.aor == aor);
-        found.map(|entry| entry.remove()).is_ok()
+    /// What the account had before; `None` if there is no such account.
+    pub fn set_forwards(
+        &mut self,
+        hash: u64,
+        aor: &str,
+        forwards: Option<Arc<Forwards>>,
+    ) -> Option<Option<Arc<Forwards>>> {
+        let account = self.table.find_mut(hash, |a| &*a.aor == aor)?;
+        Some(core::mem::replace(&mut account.forwards, forwards))
+    }
+
+    /// The account that there was.
+    pub fn remove(&mut self, hash: u64, aor: &str) -> Option<Account> {
+        let found = self.table.find_entry(hash, |a| &*a.aor == aor).ok()?;
+        Some(found.remove().0)
     }
 }
 
@@ -134,8 +148,8 @@ mod tests {
         assert!(accounts.set(hash, "a@example.com", second));
         assert_eq!(accounts.len(), 1);
         assert_eq!(accounts.get(hash, b"a@example.com").unwrap().ha1, second);
-        assert!(accounts.remove(hash, "a@example.com"));
-        assert!(!accounts.remove(hash, "a@example.com"));
+        assert!(accounts.remove(hash, "a@example.com").is_some());
+        assert!(accounts.remove(hash, "a@example.com").is_none());
         assert!(accounts.is_empty());
     }
 

@@ -10,4 +10,5 @@ mod reach;
 mod register;
 mod relay;
 mod screen;
+mod serial;
 mod world;

@@ -24,21 +24,25 @@ impl Proxy {
         }
         if !active.answered && active.invite {
             active.cancelled = true;
+            self.drop_steps(context);
             self.cancel_forks(turn, transactions, context);
         }
         true
     }
 
-    /// RFC 3261 §16.8: Timer C. A fork that has rung is cancelled; its answer, or the lack of one, does the rest.
+    /// RFC 3261 §16.8: Timer C. A fork that has rung is cancelled; its answer, or the lack of one, does the rest: a 487
+    /// counts as 408, because it was not the caller who gave up. Then the steps whose time is over.
     pub fn tick(&mut self, turn: &mut Turn<'_>, transactions: &mut TransactionLayer) {
         while let Some((context, fork)) = self.timer_c.pop(turn.now) {
             let fork =
                 self.active(context).and_then(|active| active.forks.get_mut(usize::from(fork)));
             if let Some(fork) = fork {
                 fork.timer_c = None;
+                fork.timed_out = true;
                 transactions.cancel(turn.now, fork.client, turn.out);
             }
         }
+        self.end_steps(turn, transactions);
     }
 
     /// Cancels every fork without a final response. Timer C ends with it: a cancelled transaction has a deadline of

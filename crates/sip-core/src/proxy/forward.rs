@@ -8,15 +8,16 @@ use sip_message::{Method, Name, Request, write};
 use smallvec::SmallVec;
 
 use super::record_route::{self, Token};
-use super::{Fork, Kind, Plan, Proxy, RETRY_AFTER_FULL, ResponseContext, Target, TargetUri};
+use super::{Fork, Kind, Plan, Proxy, RETRY_AFTER_FULL, ResponseContext, Step, Target, TargetUri};
 use crate::config::Listener;
 use crate::flow::Flow;
 use crate::limits;
 use crate::output::Transmit;
 use crate::rejection::Rejection;
 use crate::seal::Purpose;
+use crate::time::Instant;
 use crate::transaction::branch::SLOT_END;
-use crate::transaction::{self, Branch, BranchParts, ServerKey, TransactionLayer};
+use crate::transaction::{self, Branch, BranchParts, ContextId, ServerKey, TransactionLayer};
 use crate::turn::Turn;
 
 /// RFC 3261 §16.6 step 3: what a request without Max-Forwards gets, and the most any may have.
@@ -28,6 +29,10 @@ const NO_NODE: u16 = u16::MAX;
 /// Headers that end here: identities that others assert (RFC 3325 §5), and the breadth, which is divided anew.
 const REMOVED: &[Name] = &[Name::PAssertedIdentity, Name::PPreferredIdentity, Name::MaxBreadth];
 
+/// The same, of a request that somebody passed on: Diversions are written anew, ours first (RFC 5806 §5).
+const REMOVED_PASSED_ON: &[Name] =
+    &[Name::PAssertedIdentity, Name::PPreferredIdentity, Name::MaxBreadth, Name::Diversion];
+
 impl Proxy {
     /// Forwards `request` along `plan` with a transaction of its own.
     pub fn forward(
@@ -37,9 +42,12 @@ impl Proxy {
         key: ServerKey,
         request: &Request,
         flow: &Flow,
-        plan: &Plan,
+        plan: Plan,
     ) -> Result<(), Rejection> {
-        let breadth = breadth(request, plan.targets.len())?;
+        let breadth = max_breadth(request);
+        if plan.steps.first().is_some_and(|step| step.targets.len() > breadth) {
+            return Err(Rejection::max_breadth_exceeded());
+        }
         let name = self.next_name();
         let server = transactions.accept(key, request, flow, name).map_err(|reached| {
             turn.out.events.push(reached.event(flow));
@@ -55,38 +63,68 @@ impl Proxy {
             transactions.respond(turn.now, server, 100, trying, turn.out);
         }
         let mut context = ResponseContext {
+            name,
             server,
             invite,
             bye: method == Method::Bye,
             kind: plan.kind,
             answered: false,
+            rang: false,
+            cancels: plan.cancels,
             cancelled: false,
             arrived_at: turn.now,
             request: request.bytes().clone(),
             flow: *flow,
             forks: SmallVec::new(),
+            step_at: 0,
             best: None,
+            earlier: None,
+            rest: None,
         };
-        let route = RouteRecord::new(turn, request, plan);
-        for (at, target) in plan.targets.iter().enumerate() {
-            let copy =
-                Copy { request, plan, inbound: flow, route: &route, breadth: breadth.of(at) };
-            let at = u16::try_from(at).unwrap_or(u16::MAX);
+        self.first_step(turn, transactions, &mut context, request, plan);
+        let refused = context.forks.is_empty();
+        self.contexts.insert(name, Box::new(context));
+        if refused && !self.next_step(turn, transactions, name) {
+            // The transaction exists already, so it carries the refusal.
+            self.conclude(turn, transactions, name);
+        }
+        Ok(())
+    }
+
+    /// Sends the request to every target of `step`, as far as the breadth allows. Those of `plan` come later.
+    pub(super) fn send_step(
+        &mut self,
+        turn: &mut Turn<'_>,
+        transactions: &mut TransactionLayer,
+        context: &mut ResponseContext,
+        step: &Step,
+        request: &Request,
+        plan: &Plan,
+    ) {
+        let (name, invite, flow) = (context.name, context.invite, context.flow);
+        let breadth = Breadth::new(context.breadth_for(request, step, plan), step.targets.len());
+        let route = RouteRecord::new(turn, request, plan, context.arrived_at);
+        for (place, target) in step.targets.iter().enumerate() {
+            let Some(breadth) = breadth.of(place) else { break };
+            let (inbound, route) = (&flow, &route);
+            let copy = Copy { request, plan, step, inbound, route, breadth: Some(breadth) };
+            let at = u16::try_from(context.forks.len()).unwrap_or(u16::MAX);
             let Some(client) = self.fork(turn, transactions, name, at, target, &copy) else {
                 break;
             };
             let deadline = turn.now + turn.config.timers.timer_c;
             let timer_c = invite.then(|| self.timer_c.arm(deadline, name, at));
             let flow = target.flow;
-            context.forks.push(Fork { client, flow, timer_c, ended: false, challenges: None });
+            context.forks.push(Fork {
+                client,
+                flow,
+                timer_c,
+                ended: false,
+                timed_out: false,
+                breadth,
+                challenges: None,
+            });
         }
-        let refused = context.forks.is_empty();
-        self.contexts.insert(name, Box::new(context));
-        if refused {
-            // The transaction exists already, so it carries the refusal.
-            self.conclude(turn, transactions, name);
-        }
-        Ok(())
     }
 
     /// One copy of the request, on its way. `None`: no transaction is left to carry it.
@@ -94,7 +132,7 @@ impl Proxy {
         &mut self,
         turn: &mut Turn<'_>,
         transactions: &mut TransactionLayer,
-        context: transaction::ContextId,
+        context: ContextId,
         at: u16,
         target: &Target,
         copy: &Copy<'_>,
@@ -119,11 +157,12 @@ impl Proxy {
         plan: &Plan,
         second: Option<Flow>,
     ) {
-        let route = RouteRecord::new(turn, request, plan);
-        for target in &plan.targets {
+        let route = RouteRecord::new(turn, request, plan, turn.now);
+        let Some(step) = plan.steps.first() else { return };
+        for target in &step.targets {
             let Some(listener) = turn.config.listener(target.flow.listener) else { continue };
             let branch = stateless_branch(turn, request, plan.loop_hash);
-            let copy = Copy { request, plan, inbound: flow, route: &route, breadth: None };
+            let copy = Copy { request, plan, step, inbound: flow, route: &route, breadth: None };
             self.scratch.clear();
             copy.write(turn, target, listener, &branch, &mut self.pieces, &mut self.scratch);
             let bytes = Bytes::copy_from_slice(&self.scratch);
@@ -153,9 +192,10 @@ fn stateless_branch(turn: &Turn<'_>, request: &Request, loop_hash: u32) -> Branc
 struct Copy<'a> {
     request: &'a Request,
     plan: &'a Plan,
+    step: &'a Step,
     inbound: &'a Flow,
     route: &'a RouteRecord,
-    breadth: Option<u32>,
+    breadth: Option<u8>,
 }
 
 impl Copy<'_> {
@@ -189,19 +229,21 @@ impl Copy<'_> {
             [_, []] => both.get(..1).unwrap_or_default(),
             _ => &both[..],
         };
-        let request_uri = match &target.uri {
-            TargetUri::Unchanged => None,
-            TargetUri::Contact(binding, length) => binding.contact().as_bytes().get(..*length),
+        let (request_uri, path) = match &target.uri {
+            TargetUri::Unchanged => (None, &[][..]),
+            TargetUri::Contact(uri) => (Some(uri.as_bytes()), uri.path()),
+            TargetUri::Other(uri) => (Some(&uri[..]), &[][..]),
         };
         let patch = write::Patch {
             request_uri,
             via: piece(0, via),
             record_routes,
             routes_popped: self.plan.own_routes,
+            // RFC 3327 §5.3: the Path of the binding is the Route to it.
+            route_prepended: Some(path).filter(|path| !path.is_empty()),
             max_forwards: max_forwards(self.request),
-            removed: REMOVED,
+            removed: if self.step.diversion.is_some() { REMOVED_PASSED_ON } else { REMOVED },
             header_lines: piece(records, pieces.len()),
-            ..write::Patch::default()
         };
         write::forward(self.request, &patch, out);
     }
@@ -210,9 +252,10 @@ impl Copy<'_> {
     fn push_lines(&self, target: &Target, out: &mut Vec<u8>) {
         if let Some(breadth) = self.breadth {
             out.extend_from_slice(b"Max-Breadth: ");
-            push_number(out, breadth);
+            push_number(out, breadth.into());
             out.extend_from_slice(b"\r\n");
         }
+        out.extend_from_slice(self.step.diversion.as_deref().unwrap_or_default());
         if target.flow.transport.is_reliable() && self.request.header(Name::ContentLength).is_none()
         {
             // RFC 3261 §16.6 step 9, §18.3: a stream needs it.
@@ -248,14 +291,14 @@ fn push_via(listener: &Listener, branch: &Branch, out: &mut Vec<u8>) {
 struct RouteRecord(Option<Token>);
 
 impl RouteRecord {
-    fn new(turn: &Turn<'_>, request: &Request, plan: &Plan) -> Self {
+    fn new(turn: &Turn<'_>, request: &Request, plan: &Plan, begun_at: Instant) -> Self {
         if !matches!(plan.kind, Kind::Call | Kind::Dialog) {
             return Self(None);
         }
         let call_id = request.call_id().unwrap_or_default();
         let from = request.from().ok();
         let tag = from.as_ref().and_then(|from| from.tag()).unwrap_or_default();
-        Self(Some(Token::new(&turn.shared.seal, call_id, tag, turn.now)))
+        Self(Some(Token::new(&turn.shared.seal, call_id, tag, begun_at)))
     }
 
     fn push(&self, listener: &Listener, out: &mut Vec<u8>) {
@@ -267,28 +310,47 @@ impl RouteRecord {
 
 /// RFC 5393 §5.3: how many copies of this request may exist at once, divided among the forks.
 struct Breadth {
-    each: u32,
+    each: usize,
     /// The first so many forks get one more.
-    more: u32,
+    more: usize,
 }
 
 impl Breadth {
-    fn of(&self, fork: usize) -> Option<u32> {
-        let one_more = u32::try_from(fork).is_ok_and(|fork| fork < self.more);
-        Some(self.each + u32::from(one_more))
+    fn new(breadth: usize, forks: usize) -> Self {
+        let forks = forks.max(1);
+        Self { each: breadth / forks, more: breadth % forks }
+    }
+
+    /// `None`: nothing is left for this fork.
+    fn of(&self, fork: usize) -> Option<u8> {
+        let breadth = self.each + usize::from(fork < self.more);
+        u8::try_from(breadth).ok().filter(|breadth| *breadth > 0)
     }
 }
 
-fn breadth(request: &Request, forks: usize) -> Result<Breadth, Rejection> {
-    let most = u32::try_from(limits::BREADTH.max).unwrap_or(u32::MAX);
-    // The room "screen" has read it before.
-    let offered = request.max_breadth().ok().flatten().unwrap_or(most);
-    let breadth = offered.min(most);
-    let forks = u32::try_from(forks).unwrap_or(u32::MAX).max(1);
-    if breadth < forks {
-        return Err(Rejection::max_breadth_exceeded());
+impl ResponseContext {
+    /// The part of the breadth that the forks of `step` get: in proportion, when others come later or may come.
+    ///
+    /// RFC 5393 §5.3.3.1 allows to use again what forks had that have ended. We do not: a loop through entries that
+    /// try one after the other would then be as many requests as one through entries that try all at once without any
+    /// bound, only slower. So one request never becomes more than its Max-Breadth, one after the other or at once.
+    fn breadth_for(&self, request: &Request, step: &Step, plan: &Plan) -> usize {
+        let used: usize = self.forks.iter().map(|fork| usize::from(fork.breadth)).sum();
+        let left = max_breadth(request).saturating_sub(used);
+        let now = step.targets.len();
+        let later: usize = plan.steps.iter().map(|step| step.targets.len()).sum();
+        let unknown = if plan.search.is_some() { now } else { 0 };
+        match later + unknown {
+            0 => left,
+            others => left.min(now.max(left * now / (now + others))),
+        }
     }
-    Ok(Breadth { each: breadth / forks, more: breadth % forks })
+}
+
+fn max_breadth(request: &Request) -> usize {
+    // The room "screen" has read it before.
+    let offered = request.max_breadth().ok().flatten();
+    offered.map_or(limits::BREADTH.max, |breadth| limits::BREADTH.max.min(breadth as usize))
 }
 
 fn push_number(out: &mut Vec<u8>, number: u32) {

@@ -3,7 +3,10 @@
 //!
 //! ```text
 //! forward        §16.6    the copies that go out; ACK without state
-//! response       §16.7    what comes back, and the best of it
+//! step           §16.6    one after the other: who is tried next, and when
+//! response       §16.7    what comes back
+//! best           §16.7    the best of it
+//! search         §16.5    redirections and forwarding: where a search goes on
 //! cancel         §16.10   giving up, for the caller or for a better answer
 //! timer_c        §16.8    ringing too long
 //! record_route   §16.12   staying on the path, provably
@@ -12,24 +15,31 @@
 //! It never decides where a request may go (that is `route`), and never looks at a body. Once an INVITE is answered,
 //! nothing is left here: its client transactions know where a 2xx that comes again goes.
 
+mod best;
 pub mod cancel;
 pub mod forward;
 pub mod record_route;
 pub mod response;
+pub mod search;
+mod step;
 pub mod timer_c;
 
 use core::hash::{BuildHasherDefault, Hasher};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 
 use crate::flow::Flow;
-use crate::registrar::binding::Binding;
-use crate::time::Instant;
+use crate::registrar::binding::ContactUri;
+use crate::time::{Duration, Instant};
 use crate::transaction::{ClientId, ContextId, ServerId};
+use best::Best;
 use record_route::Sealed;
-use response::Best;
+use search::Search;
+use step::Rest;
 use timer_c::{TimerC, TimerId};
 
 /// Seconds after which a caller may try again when our tables are full.
@@ -40,6 +50,8 @@ const RETRY_AFTER_FULL: u32 = 5;
 pub struct Target {
     pub uri: TargetUri,
     pub flow: Flow,
+    /// How much it is preferred, in thousandths (RFC 3261 §16.6: the order of the target set).
+    pub q: u16,
 }
 
 /// The Request-URI of one fork (RFC 3261 §16.6 step 2).
@@ -47,23 +59,55 @@ pub struct Target {
 pub enum TargetUri {
     /// As it came.
     Unchanged,
-    /// The Contact of a binding without its headers, which have no place in a Request-URI (RFC 3261 §19.1.1): so many
-    /// of its first bytes.
-    Contact(Binding, usize),
+    /// The Contact of a binding.
+    Contact(ContactUri),
+    /// Somebody else's, whole.
+    Other(Box<[u8]>),
 }
 
-/// RFC 3261 §16.5's target set, in parallel.
+/// RFC 3261 §16.5's target set, or a part of it.
 pub type Targets = SmallVec<[Target; 1]>;
+
+/// Targets that are tried at the same time. The next step begins when all forks of this one have ended without an
+/// answer that decides, or when its time is over.
+#[derive(Clone, Debug)]
+pub struct Step {
+    pub targets: Targets,
+    /// How long an INVITE may ring here before it is cancelled and the next step begins; `None`: until Timer C.
+    pub timeout: Option<Duration>,
+    /// Whole header lines that tell who passed the request on. They stand in place of its own Diversions.
+    pub diversion: Option<Arc<[u8]>>,
+}
+
+/// In the order in which they are tried.
+pub type Steps = SmallVec<[Step; 1]>;
 
 /// What `route` decided about a request that is forwarded.
 #[derive(Debug)]
 pub struct Plan {
-    pub targets: Targets,
+    pub steps: Steps,
     /// How many of the first Route values named us and are left out.
     pub own_routes: usize,
     pub kind: Kind,
     /// For the branches of the forks (RFC 5393 §4.2).
     pub loop_hash: u32,
+    /// How it may go on when nobody of them answers.
+    pub search: Option<Box<Search>>,
+    /// The first to answer ends the others (RFC 3261 §16.7 step 10; RFC 3841 §9.1 lets the caller say otherwise).
+    pub cancels: bool,
+}
+
+impl Plan {
+    pub const fn new(steps: Steps, own_routes: usize, kind: Kind, loop_hash: u32) -> Self {
+        Self { steps, own_routes, kind, loop_hash, search: None, cancels: true }
+    }
+}
+
+impl Step {
+    /// Everybody at once, for as long as it takes.
+    pub const fn new(targets: Targets) -> Self {
+        Self { targets, timeout: None, diversion: None }
+    }
 }
 
 /// What a forwarded request does.
@@ -82,12 +126,17 @@ pub enum Kind {
 /// One request being forwarded (RFC 3261 §16.2: the response context).
 #[derive(Debug)]
 struct ResponseContext {
+    name: ContextId,
     server: ServerId,
     invite: bool,
     bye: bool,
     kind: Kind,
     /// A 2xx has gone upstream.
     answered: bool,
+    /// A phone has rung.
+    rang: bool,
+    /// The first answer ends the other forks.
+    cancels: bool,
     /// The caller does not want it any more.
     cancelled: bool,
     arrived_at: Instant,
@@ -96,7 +145,13 @@ struct ResponseContext {
     /// Where the request came from.
     flow: Flow,
     forks: SmallVec<[Fork; 1]>,
+    /// The first fork of the step under way; those before are of steps whose time is over.
+    step_at: u16,
     best: Option<Best>,
+    /// The best of those who were asked before the user who is asked now.
+    earlier: Option<Box<Best>>,
+    /// What is left to try. Nearly always nothing.
+    rest: Option<Box<Rest>>,
 }
 
 /// One downstream try.
@@ -108,6 +163,10 @@ struct Fork {
     timer_c: Option<TimerId>,
     /// It has had its final response, or will get none.
     ended: bool,
+    /// Its step is over: a 487 says no more than that it did not answer in time.
+    timed_out: bool,
+    /// How many copies it may become (RFC 5393 §5.3).
+    breadth: u8,
     /// Challenge lines of a 401 or 407, to be joined with those of the others (RFC 3261 §16.7 step 7).
     challenges: Option<Box<[u8]>>,
 }
@@ -119,6 +178,10 @@ pub struct Proxy {
     /// Names are never used twice while anybody may still hold them: 32 bits of sequence.
     last_name: u32,
     timer_c: TimerC,
+    /// When steps are over: one entry for each context whose step has a time.
+    deadlines: BTreeSet<(Instant, ContextId)>,
+    /// Whose search stands still until policy has spoken, and whether that is for want of an answer in time.
+    asking: Vec<(ContextId, bool)>,
     /// Outgoing bytes are written here first: their length is known only then.
     scratch: Vec<u8>,
     /// The lines that are new in a copy, before they are put into it.
@@ -138,8 +201,13 @@ impl Proxy {
         self.timer_c.len()
     }
 
+    pub fn steps_len(&self) -> usize {
+        self.deadlines.len()
+    }
+
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.timer_c.next_deadline()
+        let step = self.deadlines.first().map(|(at, _)| *at);
+        [self.timer_c.next_deadline(), step].into_iter().flatten().min()
     }
 
     fn next_name(&mut self) -> ContextId {
@@ -159,6 +227,9 @@ impl Proxy {
     /// Forgets a context; what its forks still get is absorbed by their transactions.
     fn forget(&mut self, context: ContextId) {
         if let Some(active) = self.contexts.remove(&context) {
+            if let Some(at) = active.rest.as_ref().and_then(|rest| rest.deadline) {
+                self.deadlines.remove(&(at, context));
+            }
             for fork in &active.forks {
                 if let Some(timer) = fork.timer_c {
                     self.timer_c.stop(timer);

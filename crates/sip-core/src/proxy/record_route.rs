@@ -10,8 +10,13 @@ use crate::time::Instant;
 /// The URI parameter that carries the token.
 pub const PARAM: &str = "rw";
 
-/// 8 hex digits: seconds of [`Instant`] when the INVITE arrived; 16: the MAC.
-const TOKEN_LENGTH: usize = 24;
+/// Hex digits: milliseconds of [`Instant`] when the INVITE arrived. To the second would be too coarse for the length of a
+/// call, which is told from them.
+const TIME_LENGTH: usize = 12;
+/// 16 more: the MAC.
+const TOKEN_LENGTH: usize = TIME_LENGTH + 16;
+/// The largest time that fits, some 8,900 years on.
+const TIME_MAX: u64 = (1 << (4 * TIME_LENGTH)) - 1;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Token([u8; TOKEN_LENGTH]);
@@ -27,17 +32,17 @@ pub enum Sender {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sealed {
     pub sender: Sender,
-    /// To the second.
+    /// To the millisecond.
     pub begun_at: Instant,
 }
 
 impl Token {
     pub fn new(seal: &Seal, call_id: &[u8], caller_tag: &[u8], now: Instant) -> Self {
-        let seconds = u32::try_from(now.as_secs()).unwrap_or(u32::MAX);
-        let mac = mac(seal, call_id, caller_tag, seconds);
+        let time = now.as_millis().min(TIME_MAX);
+        let mac = mac(seal, call_id, caller_tag, time);
         let mut token = [0; TOKEN_LENGTH];
-        hex(&seconds.to_be_bytes(), &mut token[..8]);
-        hex(&mac.to_be_bytes(), &mut token[8..]);
+        hex(&time.to_be_bytes()[8 - TIME_LENGTH / 2..], &mut token[..TIME_LENGTH]);
+        hex(&mac.to_be_bytes(), &mut token[TIME_LENGTH..]);
         Self(token)
     }
 
@@ -58,14 +63,13 @@ pub fn open(
     if token.len() != TOKEN_LENGTH {
         return None;
     }
-    let (seconds, claimed) = token.split_at_checked(8)?;
-    let seconds = u32::try_from(unhex(seconds)?).ok()?;
-    let claimed = unhex(claimed)?;
-    let sealed = |sender| Sealed { sender, begun_at: Instant::from_secs(seconds.into()) };
-    if same(mac(seal, call_id, from_tag, seconds), claimed) {
+    let (time, claimed) = token.split_at_checked(TIME_LENGTH)?;
+    let (time, claimed) = (unhex(time)?, unhex(claimed)?);
+    let sealed = |sender| Sealed { sender, begun_at: Instant::from_millis(time) };
+    if same(mac(seal, call_id, from_tag, time), claimed) {
         return Some(sealed(Sender::Caller));
     }
-    same(mac(seal, call_id, to_tag, seconds), claimed).then(|| sealed(Sender::Callee))
+    same(mac(seal, call_id, to_tag, time), claimed).then(|| sealed(Sender::Callee))
 }
 
 /// One Record-Route value for `listener`: `<sip:HOST:PORT;lr;rw=TOKEN>`.
@@ -83,8 +87,8 @@ pub fn write(listener: &Listener, token: &Token, out: &mut Vec<u8>) {
     out.push(b'>');
 }
 
-fn mac(seal: &Seal, call_id: &[u8], caller_tag: &[u8], seconds: u32) -> u64 {
-    seal.mac(Purpose::RecordRoute, &[call_id, caller_tag, &seconds.to_be_bytes()])
+fn mac(seal: &Seal, call_id: &[u8], caller_tag: &[u8], time: u64) -> u64 {
+    seal.mac(Purpose::RecordRoute, &[call_id, caller_tag, &time.to_be_bytes()])
 }
 
 /// Compares without telling by its time where the difference is.
@@ -124,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_token_knows_its_dialog_and_who_sends() {
-        let now = Instant::from_secs(1_800_000_000);
+        let now = Instant::from_millis(1_800_000_000_789);
         let token = Token::new(&seal(), b"call", b"alice", now);
         let open = |call: &str, from: &str, to: &str| {
             super::open(&seal(), token.as_bytes(), call.as_bytes(), from.as_bytes(), to.as_bytes())
@@ -144,7 +148,7 @@ mod tests {
             forged[at] = if forged[at] == b'0' { b'1' } else { b'0' };
             assert_eq!(open(&seal(), &forged, b"call", b"alice", b"bob"), None, "digit {at}");
         }
-        assert_eq!(open(&seal(), &token.0[..23], b"call", b"alice", b"bob"), None);
+        assert_eq!(open(&seal(), &token.0[..TOKEN_LENGTH - 1], b"call", b"alice", b"bob"), None);
         assert_eq!(open(&seal(), &token.0.to_ascii_uppercase(), b"call", b"alice", b"bob"), None);
         assert_eq!(open(&Seal::new([4; 16]), &token.0, b"call", b"alice", b"bob"), None);
     }
@@ -162,7 +166,7 @@ mod tests {
             write(listener, &token, &mut out);
             String::from_utf8(out).unwrap()
         };
-        assert!(written(&listener).starts_with("<sip:192.0.2.1:5060;lr;rw=00000000"));
+        assert!(written(&listener).starts_with("<sip:192.0.2.1:5060;lr;rw=000000000000"));
         listener.transport = Transport::Tcp;
         assert!(written(&listener).starts_with("<sip:192.0.2.1:5060;transport=tcp;lr;rw="));
     }

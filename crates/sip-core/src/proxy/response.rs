@@ -2,27 +2,17 @@
 //! fork is left that could do better. It never repairs a response and never invents a 2xx.
 
 use bytes::Bytes;
-use sip_message::{Message, Name, Request, Response, write};
+use sip_message::{Response, write};
 
+use super::best::{Best, challenges};
 use super::{Kind, Proxy, RETRY_AFTER_FULL, ResponseContext};
 use crate::output::{CallRecord, EndedBy, Event};
 use crate::proxy::record_route::Sender;
 use crate::rejection::Rejection;
-use crate::route::nat;
-use crate::time::{Duration, Instant};
+use crate::time::Duration;
 use crate::transaction::{ContextId, Delivered, Happening, ServerId, TransactionLayer};
 use crate::turn::Turn;
 use crate::ua::reply;
-
-/// The best final response so far.
-#[derive(Debug)]
-pub(super) struct Best {
-    status: u16,
-    /// Which fork it is of.
-    fork: u16,
-    /// Ready to go upstream; `None`: ours to write (a timeout, a fork that could not be sent).
-    wire: Option<Bytes>,
-}
 
 impl Proxy {
     /// A response to one of our forks (RFC 3261 §16.7).
@@ -46,6 +36,7 @@ impl Proxy {
                 if let Some(timer) = timer {
                     self.timer_c.reset(timer, turn.now + turn.config.timers.timer_c);
                 }
+                active.rang |= status == 180;
                 if !active.answered {
                     let server = active.server;
                     let wire = self.upstream(response);
@@ -79,7 +70,8 @@ impl Proxy {
         let name = delivered.context;
         let wire = self.upstream(response);
         let Some(active) = self.active(name) else { return };
-        let (server, first) = (active.server, !active.answered);
+        let (server, first, cancels) = (active.server, !active.answered, active.cancels);
+        let is_searching = active.rest.is_some();
         active.answered = true;
         transactions.respond(turn.now, server, response.status(), wire, turn.out);
         if first {
@@ -90,8 +82,13 @@ impl Proxy {
             }
         }
         self.end_fork(name, delivered.fork);
-        // RFC 3261 §16.7 step 10: nobody else needs to ring.
-        self.cancel_forks(turn, transactions, name);
+        if is_searching {
+            self.drop_steps(name);
+        }
+        if cancels {
+            // RFC 3261 §16.7 step 10: nobody else needs to ring.
+            self.cancel_forks(turn, transactions, name);
+        }
         self.settle(turn, transactions, name);
     }
 
@@ -104,6 +101,10 @@ impl Proxy {
     ) {
         let name = delivered.context;
         let status = response.status();
+        if status == 487 && self.has_timed_out(delivered) {
+            // It says no more than that it was us who gave up.
+            return self.local_failure(turn, transactions, name, delivered.fork, 408);
+        }
         let wire = self.upstream(response);
         self.end_fork(name, delivered.fork);
         let Some(active) = self.active(name) else { return };
@@ -112,9 +113,11 @@ impl Proxy {
         {
             fork.challenges = Some(challenges(response));
         }
-        active.consider(Best { status, fork: delivered.fork, wire: Some(wire) });
+        let best = Best { status, fork: delivered.fork, wire: Some(wire) };
+        active.keep(best, response);
         if status >= 600 {
             // RFC 3261 §16.7 step 5: a 6xx speaks for the user; the others are told to stop.
+            self.skip_steps(name);
             self.cancel_forks(turn, transactions, name);
         }
         self.settle(turn, transactions, name);
@@ -174,6 +177,12 @@ impl Proxy {
         self.settle(turn, transactions, name);
     }
 
+    fn has_timed_out(&mut self, delivered: Delivered) -> bool {
+        let fork = usize::from(delivered.fork);
+        let Some(active) = self.active(delivered.context) else { return false };
+        !active.cancelled && active.forks.get(fork).is_some_and(|fork| fork.timed_out)
+    }
+
     fn end_fork(&mut self, name: ContextId, fork: u16) {
         let Some(active) = self.active(name) else { return };
         let Some(fork) = active.forks.get_mut(usize::from(fork)) else { return };
@@ -183,17 +192,25 @@ impl Proxy {
         }
     }
 
-    /// RFC 3261 §16.7 step 6: when no fork is pending, the context comes to its end.
-    fn settle(
+    /// RFC 3261 §16.7 step 6: when no fork of this step is pending, the next one begins; when none at all is pending,
+    /// the context comes to its end.
+    pub(super) fn settle(
         &mut self,
         turn: &mut Turn<'_>,
         transactions: &mut TransactionLayer,
         name: ContextId,
     ) {
         let Some(active) = self.active(name) else { return };
-        if active.forks.iter().any(|fork| !fork.ended) {
+        if active.is_step_pending() {
             return;
         }
+        let is_searching = active.rest.is_some();
+        if is_searching
+            && (self.next_step(turn, transactions, name) || self.ask_policy(name, false))
+        {
+            return;
+        }
+        let Some(active) = self.active(name).filter(|active| !active.is_pending()) else { return };
         if active.answered {
             for fork in &active.forks {
                 transactions.hand_over(fork.client, active.server);
@@ -212,7 +229,7 @@ impl Proxy {
         name: ContextId,
     ) {
         let Some(mut active) = self.contexts.remove(&name) else { return };
-        let best = active.best.take();
+        let best = active.best_of_all();
         let fork = best.as_ref().map_or(0, |best| best.fork);
         let (status, wire) = match best {
             // RFC 3261 §16.7 step 6: the next hop's overload is not ours to report.
@@ -268,72 +285,6 @@ impl Proxy {
     }
 }
 
-impl ResponseContext {
-    fn consider(&mut self, candidate: Best) {
-        let better = self.best.as_ref().is_none_or(|best| {
-            rank(candidate.status, self.invite) < rank(best.status, self.invite)
-        });
-        if better {
-            self.best = Some(candidate);
-        }
-    }
-
-    /// The request, read again. It was read once already, so this does not fail.
-    fn request(&self) -> Option<Request> {
-        match Message::parse(self.request.clone()) {
-            Ok(Message::Request(mut request)) => {
-                nat::stamp(&mut request, &self.flow);
-                Some(request)
-            }
-            _ => None,
-        }
-    }
-
-    /// RFC 3261 §16.7 step 7: the caller can answer all challenges only if it sees them all.
-    fn with_challenges(&self, wire: &Bytes, best: u16) -> Bytes {
-        let others = self.forks.iter().enumerate().filter(|(at, _)| *at != usize::from(best));
-        let lines: Vec<u8> =
-            others.filter_map(|(_, fork)| fork.challenges.as_deref()).flatten().copied().collect();
-        let Some(end) = head_end(wire).filter(|_| !lines.is_empty()) else { return wire.clone() };
-        let (head, rest) = wire.split_at(end);
-        [head, &lines, rest].concat().into()
-    }
-}
-
-/// Where the blank line starts, behind the line end of the last header.
-fn head_end(wire: &[u8]) -> Option<usize> {
-    let at = wire.windows(4).position(|four| four == b"\r\n\r\n")?;
-    Some(at + 2)
-}
-
-fn challenges(response: &Response) -> Box<[u8]> {
-    let mut lines = Vec::new();
-    for name in [Name::WwwAuthenticate, Name::ProxyAuthenticate] {
-        for value in response.headers(name) {
-            lines.extend_from_slice(name.as_str().as_bytes());
-            lines.extend_from_slice(b": ");
-            lines.extend_from_slice(value);
-            lines.extend_from_slice(b"\r\n");
-        }
-    }
-    lines.into()
-}
-
-/// RFC 3261 §16.7 step 6, lower is better: any 6xx; otherwise the lowest class, and in it what helps the caller most.
-fn rank(status: u16, invite: bool) -> u16 {
-    match status {
-        600.. => 0,
-        401 | 407 | 415 | 420 | 484 => 400,
-        // RFC 4320 §4.2: the worst there is, because it means that nothing is said at all.
-        408 if !invite => 900,
-        408 => 402,
-        400..=499 => 401,
-        503 => 502,
-        500..=599 => 501,
-        other => other / 100 * 100,
-    }
-}
-
 fn local(status: u16) -> Rejection {
     match status {
         408 => Rejection::request_timeout(),
@@ -363,16 +314,11 @@ fn report(turn: &mut Turn<'_>, active: &ResponseContext, status: u16, head: &sip
         Kind::Within(sealed) if active.bye => {
             let by_callee = sealed.sender == Sender::Callee;
             let ended_by = if by_callee { EndedBy::Callee } else { EndedBy::Caller };
-            let call = record(head, status, length(now, sealed.begun_at), by_callee);
+            let call = record(head, status, now.since(sealed.begun_at), by_callee);
             turn.out.events.push(Event::CallEnded { call, ended_by });
         }
         _ => {}
     }
-}
-
-/// The seal knows the second in which the call began.
-fn length(now: Instant, begun_at: Instant) -> Duration {
-    now.since(begun_at)
 }
 
 /// `turned`: the callee sends, so From and To are the other way round.

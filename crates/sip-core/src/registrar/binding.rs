@@ -12,15 +12,16 @@ use crate::time::{Duration, Instant};
 /// RFC 3261 §20.10: the preference of a Contact, in thousandths; this one when none is written.
 pub const Q_DEFAULT: u16 = 1000;
 
-/// Longest Contact URI, Call-ID and User-Agent that are kept, in bytes: the widths of the `location` table that other
-/// SIP servers and their tools read. A longer Contact or Call-ID is refused, a longer User-Agent is cut.
+/// Longest Contact URI, Call-ID, User-Agent and Path that are kept, in bytes: the widths of the `location` table that other
+/// SIP servers and their tools read. A longer Contact, Call-ID or Path is refused, a longer User-Agent is cut.
 pub const CONTACT_MAX: usize = 512;
 pub const CALL_ID_MAX: usize = 255;
 pub const USER_AGENT_MAX: usize = 255;
+pub const PATH_MAX: usize = 512;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Binding {
-    /// Contact, Call-ID and User-Agent, one after the other. Shared, so that an undo costs no copy.
+    /// Contact, Call-ID, User-Agent and Path, one after the other. Shared, so that an undo costs no copy.
     text: Arc<str>,
     expires_at: Instant,
     connection: ConnectionId,
@@ -30,11 +31,33 @@ pub struct Binding {
     modified_at: u32,
     contact_length: u16,
     call_id_length: u16,
+    path_length: u16,
     q: u16,
     listener: ListenerId,
     transport: Transport,
     /// Counts the writes to this binding, so that undoing an old write cannot undo a newer one.
     stamp: u8,
+}
+
+/// The Contact of a binding as a Request-URI: without its headers, which have no place in one (RFC 3261 §19.1.1).
+/// Shares the text of the binding.
+#[derive(Clone, Debug)]
+pub struct ContactUri {
+    text: Arc<str>,
+    length: u16,
+    path_length: u16,
+}
+
+impl ContactUri {
+    pub fn as_bytes(&self) -> &[u8] {
+        self.text.as_bytes().get(..usize::from(self.length)).unwrap_or_default()
+    }
+
+    /// The Route that leads there (RFC 3327 §5.3); empty: straight.
+    pub fn path(&self) -> &[u8] {
+        let start = self.text.len() - usize::from(self.path_length);
+        self.text.as_bytes().get(start..).unwrap_or_default()
+    }
 }
 
 /// A socket address in 18 bytes; IPv4 is kept in its mapped form. Scope ids are not kept: a link-local phone is
@@ -66,6 +89,7 @@ pub struct Draft<'a> {
     pub contact: &'a str,
     pub call_id: &'a str,
     pub user_agent: &'a str,
+    pub path: &'a str,
     pub cseq: u32,
     pub q: u16,
     pub expires_at: Instant,
@@ -78,10 +102,14 @@ impl Binding {
         let contact = cut(draft.contact, CONTACT_MAX);
         let call_id = cut(draft.call_id, CALL_ID_MAX);
         let user_agent = cut(draft.user_agent, USER_AGENT_MAX);
-        let mut text = String::with_capacity(contact.len() + call_id.len() + user_agent.len());
+        // A Path that is cut leads elsewhere; the registrar has refused it.
+        let path = if draft.path.len() <= PATH_MAX { draft.path } else { "" };
+        let length = contact.len() + call_id.len() + user_agent.len() + path.len();
+        let mut text = String::with_capacity(length);
         text.push_str(contact);
         text.push_str(call_id);
         text.push_str(user_agent);
+        text.push_str(path);
         Self {
             text: text.into(),
             expires_at: draft.expires_at,
@@ -91,6 +119,7 @@ impl Binding {
             modified_at: seconds(draft.modified_at),
             contact_length: u16::try_from(contact.len()).unwrap_or(0),
             call_id_length: u16::try_from(call_id.len()).unwrap_or(0),
+            path_length: u16::try_from(path.len()).unwrap_or(0),
             q: draft.q,
             listener: draft.flow.listener,
             transport: draft.flow.transport,
@@ -103,7 +132,8 @@ impl Binding {
     pub fn refresh(&mut self, draft: &Draft<'_>) {
         let same_texts = self.contact() == draft.contact
             && self.call_id() == draft.call_id
-            && self.user_agent() == cut(draft.user_agent, USER_AGENT_MAX);
+            && self.user_agent() == cut(draft.user_agent, USER_AGENT_MAX)
+            && self.path() == draft.path;
         let stamp = self.stamp.wrapping_add(1);
         if same_texts {
             self.expires_at = draft.expires_at;
@@ -130,6 +160,12 @@ impl Binding {
         self.text.get(..usize::from(self.contact_length)).unwrap_or_default()
     }
 
+    /// `length`: how much of the Contact comes before its headers.
+    pub fn uri(&self, length: usize) -> ContactUri {
+        let length = u16::try_from(length).unwrap_or(0).min(self.contact_length);
+        ContactUri { text: Arc::clone(&self.text), length, path_length: self.path_length }
+    }
+
     pub fn call_id(&self) -> &str {
         let start = usize::from(self.contact_length);
         self.text.get(start..start + usize::from(self.call_id_length)).unwrap_or_default()
@@ -137,6 +173,13 @@ impl Binding {
 
     pub fn user_agent(&self) -> &str {
         let start = usize::from(self.contact_length) + usize::from(self.call_id_length);
+        let end = self.text.len() - usize::from(self.path_length);
+        self.text.get(start..end).unwrap_or_default()
+    }
+
+    /// The values of Path (RFC 3327), separated by commas; empty when it registered without a proxy that wants to stay.
+    pub fn path(&self) -> &str {
+        let start = self.text.len() - usize::from(self.path_length);
         self.text.get(start..).unwrap_or_default()
     }
 
@@ -184,6 +227,7 @@ impl Binding {
             modified_at: Instant::from_secs(self.modified_at.into()),
             flow: self.flow(),
             user_agent: self.user_agent().into(),
+            path: self.path().into(),
         }
     }
 
@@ -193,6 +237,7 @@ impl Binding {
             contact: &row.contact,
             call_id: &row.call_id,
             user_agent: &row.user_agent,
+            path: &row.path,
             cseq: row.cseq,
             q: row.q,
             expires_at,
@@ -220,6 +265,7 @@ mod tests {
             contact: "sip:a@192.0.2.7",
             call_id: "c1",
             user_agent: "phone",
+            path: "<sip:edge.example.com;lr>",
             cseq: 3,
             q: 500,
             expires_at: Instant::from_secs(100),

@@ -35,6 +35,7 @@ fn update<'a>(wishes: &'a [Wish<'a>], cseq: u32) -> Update<'a> {
         call_id: "call-1",
         cseq,
         user_agent: "phone",
+        path: "",
         flow: flow(),
         contacts_max: 3,
         durable: true,

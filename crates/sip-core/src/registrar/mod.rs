@@ -6,6 +6,7 @@ pub mod binding;
 mod contact;
 mod expiry;
 pub mod location;
+mod path;
 pub mod record;
 
 use sip_message::{Contacts, Name, ParseError, Request, Scheme, Uri, uri};
@@ -18,8 +19,11 @@ use crate::rejection::Rejection;
 use crate::shared::Shared;
 use crate::time::{Duration, Instant};
 
-use binding::{Binding, CALL_ID_MAX, CONTACT_MAX, Q_DEFAULT};
+use binding::{Binding, CALL_ID_MAX, CONTACT_MAX, PATH_MAX, Q_DEFAULT};
 use record::{Refusal, Undo, Update, Wish, Wishes};
+
+/// Option tags the registrar understands in Require.
+pub const EXTENSIONS: &[&[u8]] = &[path::TAG];
 
 /// Contacts one REGISTER may carry. More than a user may have is never useful.
 const CONTACTS_MAX: usize = 16;
@@ -83,11 +87,13 @@ pub fn register(
             Wishes::Contacts(&wishes)
         }
     };
+    let path = path::of(request, flow, config)?;
     let update = Update {
         wishes,
         call_id,
         cseq,
         user_agent: printable(request.header(Name::UserAgent).unwrap_or_default()),
+        path: &path,
         flow: *flow,
         contacts_max: config.registrar.contacts_per_user,
         durable: config.durable,
@@ -101,7 +107,8 @@ pub fn register(
         return Ok(Registered { aor, contacts, events, writes, undo });
     }
     match shared.location.update(now, &aor, &update, same_contact, list) {
-        Ok((changed, contacts)) => {
+        Ok((changed, mut contacts)) => {
+            path::echo(&path, &mut contacts);
             let (events, writes, undo) = (changed.events, changed.writes, changed.undo);
             Ok(Registered { aor, contacts, events, writes, undo })
         }
@@ -178,15 +185,19 @@ fn contact_lines<'a>(now: Instant, bindings: impl Iterator<Item = &'a Binding>) 
         lines.extend_from_slice(binding.contact().as_bytes());
         lines.push(b'>');
         if binding.q() != Q_DEFAULT {
-            lines.extend_from_slice(b";q=0.");
-            let q = binding.q();
-            lines.extend([q / 100, q / 10 % 10, q % 10].map(|digit| b'0' + (digit % 10) as u8));
+            q(binding.q(), &mut lines);
         }
         lines.extend_from_slice(b";expires=");
         push_number(binding.expires_in(now), &mut lines);
         lines.extend_from_slice(b"\r\n");
     }
     lines
+}
+
+/// `;q=0.500`, for a preference below 1000 thousandths.
+pub fn q(q: u16, lines: &mut Vec<u8>) {
+    lines.extend_from_slice(b";q=0.");
+    lines.extend([q / 100, q / 10 % 10, q % 10].map(|digit| b'0' + (digit % 10) as u8));
 }
 
 fn push_number(mut number: u64, out: &mut Vec<u8>) {

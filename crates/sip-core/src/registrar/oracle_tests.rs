@@ -156,6 +156,7 @@ impl World {
             call_id,
             cseq,
             user_agent: "",
+            path: "",
             flow: Flow::udp(ListenerId(0), "192.0.2.7:5060".parse().unwrap()),
             contacts_max: CONTACTS_MAX,
             durable: true,

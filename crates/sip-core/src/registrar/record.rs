@@ -40,6 +40,7 @@ pub struct Update<'a> {
     pub call_id: &'a str,
     pub cseq: u32,
     pub user_agent: &'a str,
+    pub path: &'a str,
     pub flow: Flow,
     /// Bindings this user may have.
     pub contacts_max: usize,
@@ -281,6 +282,7 @@ fn draft<'a>(now: Instant, update: &Update<'a>, wish: &Wish<'a>) -> Draft<'a> {
         contact: wish.contact,
         call_id: update.call_id,
         user_agent: update.user_agent,
+        path: update.path,
         cseq: update.cseq,
         q: wish.q,
         expires_at: now + wish.expires,

@@ -4,6 +4,7 @@
 use sip_message::{Method, Request};
 
 use crate::config::AorBuf;
+use crate::registrar;
 use crate::rejection::Rejection;
 use crate::route::authenticate::Caller;
 use crate::route::screen::{Screened, require};
@@ -34,11 +35,11 @@ pub fn place<'a>(
         };
     }
     if request.method() == Method::Register {
-        require(request)?;
+        require(request, registrar::EXTENSIONS)?;
         return Ok(Place::Registrar);
     }
     if screened.uri.user.is_none() {
-        require(request)?;
+        require(request, &[])?;
         return Ok(Place::Server);
     }
     if matches!(caller, Caller::Foreign) && !turn.config.allow_inbound {

@@ -4,14 +4,14 @@
 
 use core::net::{IpAddr, SocketAddr};
 
-use sip_message::{Host, Request, Uri, uri};
+use sip_message::{Host, NameAddr, Request, Uri, uri};
 use smallvec::{SmallVec, smallvec};
 
 use crate::config::{AorBuf, Config};
 use crate::flow::{ConnectionId, Flow, Transport};
 use crate::limits;
 use crate::proxy::{Target, TargetUri, Targets};
-use crate::registrar::binding::Binding;
+use crate::registrar::binding::{Binding, Q_DEFAULT};
 use crate::rejection::Rejection;
 use crate::route::authenticate::Caller;
 use crate::route::own;
@@ -21,7 +21,7 @@ use crate::turn::Turn;
 /// RFC 3261 §19.1.2: the port of a SIP URI that names none, for UDP and TCP.
 const PORT_DEFAULT: u16 = 5060;
 
-/// RFC 3261 §16.5: all bindings of a user; in parallel, so their order does not matter.
+/// RFC 3261 §16.5: all bindings of a user, in no order: each says how much it is preferred.
 pub fn targets(turn: &Turn<'_>, aor: &str, caller: &Caller) -> Result<Targets, Rejection> {
     let targets = reachable(turn, aor);
     if !targets.is_empty() {
@@ -35,24 +35,28 @@ pub fn targets(turn: &Turn<'_>, aor: &str, caller: &Caller) -> Result<Targets, R
 
 /// A Contact may be another of our users (a forwarded extension). It is followed here and not over the wire: who has
 /// been asked is not asked again, so that two users who point at each other cost nothing (RFC 5393 §3).
-fn reachable(turn: &Turn<'_>, aor: &str) -> Targets {
+pub fn reachable(turn: &Turn<'_>, aor: &str) -> Targets {
     let mut targets = Targets::new();
-    let mut users: SmallVec<[Box<str>; 2]> = SmallVec::new();
-    gather(turn, aor, aor, &mut targets, &mut users);
+    let mut users = Users::new();
+    gather(turn, (aor, Q_DEFAULT), aor, &mut targets, &mut users);
     let mut at = 0;
-    while let Some(user) = users.get(at).cloned() {
-        gather(turn, &user, aor, &mut targets, &mut users);
+    while let Some((user, q)) = users.get(at).cloned() {
+        gather(turn, (&user, q), aor, &mut targets, &mut users);
         at += 1;
     }
     targets
 }
 
+/// Users that were met on the way to others, and how much they were preferred there.
+type Users = SmallVec<[(Box<str>, u16); 2]>;
+
+/// `q`: a way is as much preferred as the least preferred Contact on it.
 fn gather(
     turn: &Turn<'_>,
-    aor: &str,
+    (aor, q): (&str, u16),
     first: &str,
     targets: &mut Targets,
-    users: &mut SmallVec<[Box<str>; 2]>,
+    users: &mut Users,
 ) {
     let Some(bindings) = turn.shared.location.lookup(turn.now, aor) else { return };
     for binding in bindings.iter() {
@@ -60,14 +64,15 @@ fn gather(
             return;
         }
         let Ok(contact) = Uri::parse(binding.contact().as_bytes()) else { continue };
+        let q = q.min(binding.q());
         match reach(turn, binding, &contact) {
             Some(Reach::Flow(flow, length)) => {
-                targets.push(Target { uri: TargetUri::Contact(binding.clone(), length), flow });
+                targets.push(Target { uri: TargetUri::Contact(binding.uri(length)), flow, q });
             }
             Some(Reach::User(user)) => {
-                let asked = *user == *first || users.iter().any(|known| **known == *user);
+                let asked = *user == *first || users.iter().any(|(known, _)| **known == *user);
                 if !asked && users.len() < limits::FORKS.max {
-                    users.push((*user).into());
+                    users.push(((*user).into(), q));
                 }
             }
             None => {}
@@ -90,6 +95,10 @@ fn reach(turn: &Turn<'_>, binding: &Binding, contact: &Uri<'_>) -> Option<Reach>
         return own::aor(turn.config, contact).map(Reach::User);
     }
     let length = contact.raw.len() - contact.headers.map_or(0, |headers| headers.len() + 1);
+    // RFC 3327 §5.3: with a Path its first proxy is the next hop, and no Contact says where that is.
+    let first = NameAddr::parse_first(binding.path().as_bytes());
+    let first = first.and_then(|path| path.uri().ok());
+    let contact = first.as_ref().unwrap_or(contact);
     if registered.connection != ConnectionId::NONE {
         return Some(Reach::Flow(registered, length));
     }
@@ -135,7 +144,7 @@ pub fn next_hop(turn: &Turn<'_>, uri: &Uri<'_>) -> Result<Flow, Rejection> {
 /// RFC 3261 §16.5: a domain we are not responsible for: the Request-URI is the only target.
 pub fn elsewhere(turn: &Turn<'_>, target: &Uri<'_>) -> Result<Targets, Rejection> {
     let flow = next_hop(turn, target)?;
-    Ok(smallvec![Target { uri: TargetUri::Unchanged, flow }])
+    Ok(smallvec![Target { uri: TargetUri::Unchanged, flow, q: Q_DEFAULT }])
 }
 
 /// RFC 3261 §16.5, inside a dialog: the Request-URI is the peer's Contact. When the peer is one of our users and
@@ -154,7 +163,7 @@ pub fn remote_target(turn: &Turn<'_>, screened: &Screened<'_>) -> Result<Targets
         Some(flow) => flow,
         None => next_hop(turn, &screened.uri)?,
     };
-    Ok(smallvec![Target { uri: TargetUri::Unchanged, flow }])
+    Ok(smallvec![Target { uri: TargetUri::Unchanged, flow, q: Q_DEFAULT }])
 }
 
 /// The flow of the binding that the To user made with this very Contact.
@@ -164,7 +173,9 @@ fn registered_flow(turn: &Turn<'_>, screened: &Screened<'_>) -> Option<Flow> {
     let bindings = turn.shared.location.lookup(turn.now, &aor)?;
     let (binding, contact) = bindings.iter().find_map(|binding| {
         let contact = Uri::parse(binding.contact().as_bytes()).ok()?;
+        // The Path is the Route of what begins a dialog; inside it the Record-Route is.
         let is_it = contact.raw == target.raw || uri::equivalent(&contact, target);
+        let is_it = is_it && binding.path().is_empty();
         is_it.then_some((binding, contact))
     })?;
     match reach(turn, binding, &contact)? {

@@ -7,23 +7,29 @@
 
 pub mod authenticate;
 pub mod classify;
+pub mod disposition;
+pub mod diversion;
 pub mod early;
 pub mod limit;
 pub mod locate;
 pub mod nat;
+pub mod onward;
 pub mod own;
 pub mod screen;
+pub mod step;
 pub mod within;
 
 use sip_message::{Method, Request};
+use smallvec::smallvec;
 
 use crate::config::AorBuf;
 use crate::flow::Flow;
-use crate::proxy::{Kind, Plan};
+use crate::proxy::{Kind, Plan, Step};
 use crate::registrar;
 use crate::rejection::Rejection;
 use crate::turn::Turn;
 use classify::Place;
+use disposition::Disposition;
 use within::Course;
 
 /// What is done with a request that passed.
@@ -35,6 +41,8 @@ pub enum Verdict {
     Answer,
     /// RFC 3261 §16.6: forwarded, with a transaction; an ACK without one.
     Forward(Plan),
+    /// RFC 3261 §8.3: the caller is told where to try; whole Contact lines.
+    Redirect(Vec<u8>),
     /// Silence is the answer.
     Drop,
 }
@@ -96,7 +104,7 @@ fn decide<'a>(
         Course::New => {}
     }
     let (caller, realm) = authenticate::caller(turn, flow, request, &screened)?; // 401 403 407
-    let targets = match classify::place(turn, request, &screened, &caller)? {
+    let (steps, search, cancels) = match classify::place(turn, request, &screened, &caller)? {
         //                                                            403: no open relay
         Place::Registrar => {
             //                                                        403 404: To is a user of the domain asked
@@ -104,10 +112,22 @@ fn decide<'a>(
             return plain(Verdict::Register(registrar::address_of_record(uri, to, turn.config)?));
         }
         Place::Server => return plain(Verdict::Answer),
-        Place::User(aor) => locate::targets(turn, aor, &caller)?, //  404 480
-        Place::Elsewhere => locate::elsewhere(turn, &screened.uri)?, // 478
+        Place::User(aor) => {
+            let wish = Disposition::of(request);
+            if onward::redirects(turn, aor, &caller, wish) {
+                let contacts = onward::contacts(turn, request, aor, &caller)?;
+                return plain(Verdict::Redirect(contacts)); //         302 404 480
+            }
+            let (steps, search) = onward::begin(turn, request, aor, &caller, wish)?;
+            (steps, search, wish.cancel) //                           404 480 482
+        }
+        Place::Elsewhere => {
+            let targets = locate::elsewhere(turn, &screened.uri)?; // 478
+            (smallvec![Step::new(targets)], None, true)
+        }
     };
-    let plan = Plan { targets, own_routes: screened.routes.own, kind: kind(request), loop_hash };
+    let own_routes = screened.routes.own;
+    let plan = Plan { search, cancels, ..Plan::new(steps, own_routes, kind(request), loop_hash) };
     let edits = Edits { realm, ..Edits::default() };
     Ok(Decision { verdict: Verdict::Forward(plan), edits })
 }

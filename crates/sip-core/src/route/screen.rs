@@ -35,10 +35,12 @@ pub fn check<'a>(turn: &Turn<'_>, request: &'a Request) -> Result<Screened<'a>, 
     if uri.scheme != Scheme::Sip {
         return Err(Rejection::unsupported_uri_scheme());
     }
-    draining(turn, request.method(), head.to.tag().is_none())?;
     let is_ours = own::names_us(turn.config, &uri);
     // RFC 3261 §16.3 step 3: a used-up Max-Forwards forbids forwarding. What ends here is not forwarded.
     let ends_here = is_ours && (uri.user.is_none() || request.method() == Method::Register);
+    if !ends_here {
+        draining(turn, request.method(), head.to.tag().is_none())?;
+    }
     if max_forwards == Some(0) && !ends_here {
         return Err(Rejection::too_many_hops());
     }
@@ -66,8 +68,9 @@ pub fn syntax(error: ParseError) -> Rejection {
     }
 }
 
-/// RFC 3261 §21.5.4: leaving service. Calls under way go on, and phones may still register: after a restart they
-/// would otherwise be gone for as long as they were told to wait.
+/// RFC 3261 §21.5.4: leaving service. Calls under way go on; so does what ends here, for it is over at once: phones may
+/// still register (after a restart they would otherwise be gone for as long as they were told to wait), and whoever
+/// asks with OPTIONS notices nothing of a restart.
 pub fn draining(turn: &Turn<'_>, method: Method<'_>, begins: bool) -> Result<(), Rejection> {
     let goes_on = matches!(method, Method::Register | Method::Ack | Method::Cancel);
     if turn.draining && begins && !goes_on {
@@ -78,20 +81,21 @@ pub fn draining(turn: &Turn<'_>, method: Method<'_>, begins: bool) -> Result<(),
 
 /// RFC 3261 §16.3 step 5: no extension of ours needs a proxy's help, so every demand is one we do not meet.
 pub fn proxy_require(request: &Request) -> Result<(), Rejection> {
-    unsupported(request, Name::ProxyRequire)
+    unsupported(request, Name::ProxyRequire, &[])
 }
 
-/// RFC 3261 §8.2.2.3: the same for what only the final recipient must understand.
-pub fn require(request: &Request) -> Result<(), Rejection> {
-    unsupported(request, Name::Require)
+/// RFC 3261 §8.2.2.3: the same for what only the final recipient must understand, which knows these option tags.
+pub fn require(request: &Request, known: &[&[u8]]) -> Result<(), Rejection> {
+    unsupported(request, Name::Require, known)
 }
 
-fn unsupported(request: &Request, name: Name) -> Result<(), Rejection> {
+fn unsupported(request: &Request, name: Name, known: &[&[u8]]) -> Result<(), Rejection> {
     if request.header(name).is_none() {
         return Ok(());
     }
     let mut list = String::new();
-    for token in request.tokens(name) {
+    let is_unknown = |token: &&[u8]| !known.iter().any(|tag| tag.eq_ignore_ascii_case(token));
+    for token in request.tokens(name).filter(is_unknown) {
         if !list.is_empty() {
             list.push_str(", ");
         }

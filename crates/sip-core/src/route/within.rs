@@ -7,7 +7,8 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::flow::Flow;
 use crate::proxy::record_route::{self, Sealed};
-use crate::proxy::{Kind, Plan, Target, TargetUri};
+use crate::proxy::{Kind, Plan, Step, Target, TargetUri};
+use crate::registrar::binding::Q_DEFAULT;
 use crate::rejection::Rejection;
 use crate::route::screen::{Screened, syntax};
 use crate::route::{locate, own};
@@ -159,11 +160,11 @@ fn along(turn: &Turn<'_>, screened: &Screened<'_>, sealed: Sealed) -> Result<Cou
                 routes_popped += 1;
             }
             let flow = locate::next_hop(turn, &uri)?;
-            smallvec![Target { uri: TargetUri::Unchanged, flow }]
+            smallvec![Target { uri: TargetUri::Unchanged, flow, q: Q_DEFAULT }]
         }
         None => locate::remote_target(turn, screened)?,
     };
-    let kind = Kind::Within(sealed);
-    let plan = Plan { targets, own_routes: routes_popped, kind, loop_hash: 0 };
+    let steps = smallvec![Step::new(targets)];
+    let plan = Plan::new(steps, routes_popped, Kind::Within(sealed), 0);
     Ok(Course::Dialog { plan, strict_route })
 }

@@ -84,9 +84,10 @@ impl TransactionLayer {
         fork: u16,
         loop_hash: u32,
     ) -> Result<(ClientId, Branch), LimitReached> {
-        let Some(fork) = u8::try_from(fork).ok().filter(|&f| usize::from(f) < limits::FORKS.max)
+        let Some(fork) =
+            u8::try_from(fork).ok().filter(|&f| usize::from(f) < limits::FORKS_IN_ALL.max)
         else {
-            return Err(LimitReached { limit: limits::FORKS });
+            return Err(LimitReached { limit: limits::FORKS_IN_ALL });
         };
         let client = self.add_client(ClientSlot {
             tail: Tail::Nothing,

@@ -47,7 +47,7 @@ use server::{LiveServer, ServerSlot};
 use slot::Slots;
 
 /// The TU's name for what a transaction works for; the layer only repeats it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ContextId(pub u32);
 
 /// Names one server transaction of this node; harmless after its end.

@@ -32,9 +32,20 @@ pub fn reject(
 
 /// A 200 with these header lines.
 pub fn ok(turn: &Turn<'_>, request: &Request, lines: &[u8], scratch: &mut Vec<u8>) -> Bytes {
+    with_lines(turn, request, (200, b"OK"), lines, scratch)
+}
+
+/// Any final response with these header lines.
+pub fn with_lines(
+    turn: &Turn<'_>,
+    request: &Request,
+    (status, reason): (u16, &[u8]),
+    lines: &[u8],
+    scratch: &mut Vec<u8>,
+) -> Bytes {
     scratch.clear();
     let tag = tag(turn, request);
-    write::response(request, 200, b"OK", Some(&tag), lines, b"", scratch);
+    write::response(request, status, reason, Some(&tag), lines, b"", scratch);
     Bytes::copy_from_slice(scratch)
 }
 

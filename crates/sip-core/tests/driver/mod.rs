@@ -48,6 +48,8 @@ impl Driver {
             registrar: Registrar::default(),
             auth: Auth { enabled: false, ..Auth::default() },
             limits: Limits { trusted, ..Limits::default() },
+            forking: sip_core::config::Forking::default(),
+            redirect_domains: Vec::new(),
             allow_inbound: false,
             allow_outbound: false,
             durable: false,

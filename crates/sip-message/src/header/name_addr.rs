@@ -26,6 +26,12 @@ impl<'a> NameAddr<'a> {
         super::single(byte::trim(text), 0)
     }
 
+    /// Reads the first address of a list; `None` for an empty one.
+    pub fn parse_first(list: &'a [u8]) -> Option<Self> {
+        let end = super::first_end(crate::name::Name::Path, list).ok()?;
+        Self::parse(list.get(..end)?).ok()
+    }
+
     /// The display name without its quotes, escapes left as they are; empty when there is none.
     pub fn display(&self) -> &'a [u8] {
         unquote(self.display)
@@ -203,6 +209,14 @@ mod tests {
             (&b"Two  Words"[..], Some(250), Some(u32::MAX))
         );
         assert_eq!(parse("<sip:c@x>;expires=soon").unwrap().expires(), Some(3600));
+    }
+
+    #[test]
+    fn first_of_a_list() {
+        let first = |list: &'static str| NameAddr::parse_first(list.as_bytes());
+        assert_eq!(first("<sip:a,b@x;lr> , <sip:c@x>").unwrap().uri_bytes(), b"sip:a,b@x;lr");
+        assert_eq!(first("<sip:a@x>").unwrap().uri_bytes(), b"sip:a@x");
+        assert!(first("").is_none() && first("nonsense").is_none());
     }
 
     #[test]

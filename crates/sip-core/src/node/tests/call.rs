@@ -51,7 +51,7 @@ fn a_call_from_invite_to_bye() {
         ("call-1", "sip:alice@example.com", "sip:bob@example.com", 200)
     );
     call.world.events.clear();
-    call.world.pass(Duration::from_secs(61));
+    call.world.pass(Duration::from_millis(61_250));
     let bye = call.within("BYE", "bye1");
     let sent = call.world.from(ALICE, &bye);
     assert_eq!(lines(&sent), ["BYE 192.0.2.20:5060"], "RFC 4320 §4.1: no 100 for it");
@@ -63,7 +63,7 @@ fn a_call_from_invite_to_bye() {
     else {
         panic!("{:?}", call.world.events)
     };
-    assert_eq!(record.duration, Duration::from_secs(61), "no table: the Route knows");
+    assert_eq!(record.duration, Duration::from_millis(61_250), "no table: the Route knows");
     assert!(call.world.is_at_rest());
 }
 

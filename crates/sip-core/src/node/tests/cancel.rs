@@ -115,7 +115,7 @@ fn timer_c_fires_after_the_last_180() {
     assert_eq!(find(&sent, "CANCEL").line(), "CANCEL 192.0.2.20:5060");
     call.bob_confirms(&sent);
     let sent = call.bob(487);
-    assert_eq!(lines(&sent), ["ACK 192.0.2.20:5060", "487 192.0.2.10:5060"]);
+    assert_eq!(lines(&sent), ["ACK 192.0.2.20:5060", "408 192.0.2.10:5060"]);
     call.acknowledge_failure();
     assert!(call.world.is_at_rest());
 }

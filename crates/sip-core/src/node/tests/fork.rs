@@ -180,7 +180,7 @@ fn breadth_is_bounded() {
 fn no_room_for_any_fork_is_503() {
     use crate::flow::{Flow, ListenerId};
     use crate::output::Outbox;
-    use crate::proxy::{Kind, Plan, Proxy, Target, TargetUri};
+    use crate::proxy::{Kind, Plan, Proxy, Step, Target, TargetUri};
     use crate::transaction::{Matched, TransactionLayer};
     use crate::turn::Turn;
 
@@ -201,12 +201,13 @@ fn no_room_for_any_fork_is_503() {
     };
     // A listener that does not exist is as good as a table without room.
     let nowhere = Flow { listener: ListenerId(99), ..udp(BOB) };
-    let targets = [Target { uri: TargetUri::Unchanged, flow: nowhere }].into_iter().collect();
-    let plan = Plan { targets, own_routes: 0, kind: Kind::Call, loop_hash: 0 };
+    let target = Target { uri: TargetUri::Unchanged, flow: nowhere, q: 1000 };
+    let steps = [Step::new([target].into_iter().collect())].into_iter().collect();
+    let plan = Plan::new(steps, 0, Kind::Call, 0);
     let (now, config, shared) = (world.now, &world.config, &*world.shared);
     let mut turn = Turn { now, config, shared, draining: false, out: &mut out };
     let mut proxy = Proxy::default();
-    let forwarded = proxy.forward(&mut turn, &mut transactions, key, &request, &flow, &plan);
+    let forwarded = proxy.forward(&mut turn, &mut transactions, key, &request, &flow, plan);
     assert_eq!(forwarded, Ok(()));
     assert!(proxy.is_empty());
     let last = out.transmits.last().unwrap();

@@ -106,6 +106,7 @@ fn a_binding_of_a_listener_that_is_gone() {
         modified_at: world.now,
         flow: Flow::udp(ListenerId(listener), remote.parse().unwrap()),
         user_agent: "".into(),
+        path: "".into(),
     };
     let (wrong, v6) = (row(1, BOB), row(7, "[2001:db8::9]:5060"));
     world.shared.location.load(world.now, Duration::from_secs(60), [&wrong]);

@@ -181,6 +181,7 @@ fn bind(world: &World, user: &str, contact: &str, peer: &str) {
         modified_at: world.now,
         flow: udp(peer),
         user_agent: "".into(),
+        path: "".into(),
     };
     assert_eq!(world.shared.location.load(world.now, Duration::from_secs(3600), [&row]), 1);
 }

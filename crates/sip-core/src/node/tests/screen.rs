@@ -162,6 +162,9 @@ fn draining() {
     assert_eq!(lines(&sent), ["503 192.0.2.10:5060"]);
     assert_eq!(sent[0].header(Name::RetryAfter), "5");
     call_.world.register("bob", "sip:bob@192.0.2.20:5060", BOB);
+    let (us, probe) = ("sip:example.com", "sip:a@b.example");
+    let sent = call_.world.from(ALICE, &request("OPTIONS", us, probe, us, ALICE, "o"));
+    assert_eq!(lines(&sent), ["200 192.0.2.10:5060"], "it is over at once");
     let bye = call_.within("BYE", "bye1");
     assert_eq!(lines(&call_.world.from(ALICE, &bye)), ["BYE 192.0.2.20:5060"]);
 }

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sip_message::{Message, Name, Request, Response};
 
+use crate::auth::account::Ha1;
 use crate::config::{Auth, Config, Domains, Limits, Listener, Network, Registrar, Timers};
 use crate::flow::{ConnectionId, Flow, ListenerId, Transport};
+use crate::forwarding::Forwards;
 use crate::input::{Answer, Command, Input};
 use crate::node::{Node, Sizes};
 use crate::output::{Event, Outbox, Question};
@@ -104,6 +106,11 @@ impl World {
 
     /// Binds `user` to `contact`, by a REGISTER from `peer`.
     pub fn register(&mut self, user: &str, contact: &str, peer: &str) {
+        self.prefer(user, contact, peer, "1.0");
+    }
+
+    /// The same with a preference (RFC 3261 §20.10).
+    pub fn prefer(&mut self, user: &str, contact: &str, peer: &str, q: &str) {
         let text = format!(
             "REGISTER sip:example.com SIP/2.0
 Via: SIP/2.0/UDP {peer};branch=z9hG4bKreg{user}
@@ -112,7 +119,7 @@ To: <sip:{user}@example.com>
 Call-ID: register-{user}-{contact}
 CSeq: 1 REGISTER
 Max-Forwards: 70
-Contact: <{contact}>
+Contact: <{contact}>;q={q}
 Content-Length: 0
 
 "
@@ -121,6 +128,14 @@ Content-Length: 0
         assert_eq!(sent.len(), 1, "{sent:?}");
         assert_eq!(sent[0].status(), 200, "{}", sent[0].text);
         self.events.clear();
+    }
+
+    /// An account whose calls go where `forwards` says.
+    pub fn account(&mut self, user: &str, forwards: Forwards) {
+        let accounts = &self.shared.accounts;
+        let aor = format!("{user}@example.com");
+        assert!(accounts.set(&aor, Ha1::from_password(user, "example.com", "secret")));
+        assert!(accounts.set_forwards(&aor, forwards));
     }
 
     /// After everything has come to rest, nothing may be left.
@@ -240,6 +255,8 @@ pub fn config() -> Config {
             trusted: vec![Network { address: [192, 0, 2, 0].into(), prefix: 24 }],
             ..Limits::default()
         },
+        forking: crate::config::Forking::default(),
+        redirect_domains: Vec::new(),
         allow_inbound: false,
         allow_outbound: false,
         durable: false,

@@ -305,10 +305,10 @@ fn what_was_reserved_can_be_given_back() {
     let (client, _) = world.send("INVITE", Transport::Udp);
     world.layer.release(client);
     assert_eq!(world.layer.len(), 1);
-    let forks = crate::limits::FORKS.max as u16;
+    let forks = crate::limits::FORKS_IN_ALL.max as u16;
     assert!(world.layer.reserve(Kind::Invite, CONTEXT, forks - 1, 0).is_ok());
     let refused = world.layer.reserve(Kind::Invite, CONTEXT, forks, 0);
-    assert_eq!(refused, Err(crate::limits::LimitReached { limit: crate::limits::FORKS }));
+    assert_eq!(refused, Err(crate::limits::LimitReached { limit: crate::limits::FORKS_IN_ALL }));
 }
 
 /// RFC 3261 §17.1.3, and what only we can have written.
