@@ -205,6 +205,11 @@ impl Running {
         report["server"]["memory"].as_f64().context("no memory in the report")
     }
 
+    /// Row (h).
+    pub fn stream(&self, root: &Path, size: &Size) -> Result<Sample> {
+        super::stream::load(root, &self.folder, self.child.id(), self.port, size)
+    }
+
     pub fn load(&self, row: Row, size: &Size, pace: &Pace, time: Duration) -> Result<Sample> {
         let users = match row {
             Row::Call => size.population.min(1_000),
@@ -214,6 +219,8 @@ impl Running {
             Row::Call => "call",
             Row::Options | Row::Stateless => "options",
             Row::Register | Row::Digest | Row::Challenge => "register",
+            // SIPp's: see `stream`.
+            Row::Stream => "call",
         };
         let pace = match pace {
             Pace::Highest if row == Row::Call => ["--window".to_owned(), "1024".to_owned()],
@@ -288,6 +295,9 @@ fn kamailio(root: &Path, folder: &Path, row: Row, port: u16) -> Command {
     if row.needs_passwords() {
         command.args(["-A", "WITH_AUTH"]);
     }
+    if row == Row::Stream {
+        command.args(["-A", "WITH_TCP"]);
+    }
     if row == Row::Stateless {
         command.args(["-A", "WITH_FORWARD", "-A", &format!("CORE={}", port + 3)]);
     }
@@ -306,10 +316,14 @@ fn ringway_run(ringway: &Path, folder: &Path, row: Row, port: u16) -> Result<Com
                 port + 3
             ),
         ),
+        // The callee is no user of ours: its address is in the Request-URI.
+        Row::Stream => ("allow_outbound = true", DOMAIN, String::new()),
         _ => ("", DOMAIN, String::new()),
     };
+    let tcp =
+        if row == Row::Stream { format!(", \"tcp://127.0.0.1:{port}\"") } else { String::new() };
     let text = format!(
-        "[sip]\nlisten = [\"udp://127.0.0.1:{port}\"]\ndomains = [\"{domain}\"]\nworkers = 1\n{mode}\n{}\n\
+        "[sip]\nlisten = [\"udp://127.0.0.1:{port}\"{tcp}]\ndomains = [\"{domain}\"]\nworkers = 1\n{mode}\n{}\n\
          [auth]\nenabled = {}\n\n[store]\nurl = \"memory:\"\n\n[admin]\nsocket = \"admin.sock\"\n\n\
          [log]\nlevel = \"error\"\n{gateway}",
         // For trying a setting; the table is made without.
