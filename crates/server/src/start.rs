@@ -2,6 +2,7 @@
 //! kernel keeps what arrives from here on), the store is loaded, then the workers begin. Everything is bound or nothing.
 
 mod bind;
+pub mod gateway;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -9,18 +10,17 @@ use std::thread::JoinHandle;
 
 use sip_core::auth::account::Ha1;
 use sip_core::config::{Config, Domains, Limits, Timers};
-use sip_core::dispatcher::hash::{HashedSet, Member};
-use sip_core::flow::{ConnectionId, Flow, ListenerId, Transport};
+use sip_core::dispatcher::Dispatcher;
+use sip_core::flow::{ListenerId, Transport};
 use sip_core::seal::Seal;
 use sip_core::shared::Shared;
-use sip_core::stateless;
 use store::{Directory, Home, Store, StoreError, Subscriber, WriterTask};
 use tokio::sync::{mpsc, watch};
 use udp::{AsyncSocket, NapRule};
 
 use crate::address;
 use crate::clock::Clock;
-use crate::config::{Balance, DomainChoice, Settings};
+use crate::config::{DomainChoice, Settings};
 use crate::observe::Observer;
 use crate::observe::log::Log;
 use crate::shard::crash::CrashFolder;
@@ -97,8 +97,12 @@ pub async fn start(settings: &Settings, clock: Clock, log: Log) -> Result<Runnin
             .collect(),
     );
 
-    let config = Arc::new(core_config(settings, &bound, domains));
     let shared = Arc::new(Shared::new(Seal::new(key), clock.now()));
+    let mut config = core_config(settings, &bound, domains);
+    let dispatcher = gateway::dispatcher(&settings.dispatch, &config, &shared)?;
+    config.limits.peers = dispatcher.gateways().iter().flat_map(|g| g.sources.clone()).collect();
+    config.dispatcher = Arc::new(dispatcher);
+    let config = Arc::new(config);
     let accounts = load_accounts(&mut store, &shared).await?;
     let (mut bindings, now) = (0, clock.now());
     let expires_max = config.registrar.expires_max;
@@ -121,8 +125,10 @@ pub async fn start(settings: &Settings, clock: Clock, log: Log) -> Result<Runnin
         // More wide networks than there is room for were never stored.
         let _ = shared.bans.add(&row);
     }
-    let stateless =
-        settings.balance.as_ref().map(|balance| members(&config, balance)).transpose()?;
+    let stateless = settings
+        .balance
+        .as_ref()
+        .map(|balance| gateway::members(&settings.dispatch, balance, &config));
     let (account_writer, writer) = store::writer(store);
     let parts = Parts {
         stateless: stateless.map(Arc::new),
@@ -178,28 +184,17 @@ pub fn stop(stop: &watch::Sender<bool>, threads: Vec<JoinHandle<()>>) {
     }
 }
 
-/// The set of a stateless proxy, each member by the listener that reaches it.
-fn members(config: &Config, balance: &Balance) -> Result<stateless::Settings, StartError> {
-    let mut members = Vec::new();
-    for gateway in &balance.gateways {
-        let (transport, remote) = (gateway.transport, gateway.remote);
-        let listener = config
-            .listener_for(transport, remote)
-            .ok_or_else(|| StartError::Unreachable { gateway: gateway.name.clone(), transport })?;
-        let flow = Flow { transport, listener, connection: ConnectionId::NONE, remote };
-        let hop = stateless::Hop { flow, is_fixed: gateway.is_fixed };
-        members.push(Member::new(&gateway.name, gateway.weight, hop));
-    }
-    Ok(stateless::Settings { set: HashedSet::new(members), record_route: balance.record_route })
-}
-
 fn core_config(settings: &Settings, bound: &Bound, domains: Domains) -> Config {
     Config {
         listeners: bound.listeners.clone(),
         domains,
         registrar: settings.registrar.clone(),
         auth: settings.auth.clone(),
-        limits: Limits { trusted: settings.trusted.clone(), per_source: settings.per_source },
+        limits: Limits {
+            trusted: settings.trusted.clone(),
+            per_source: settings.per_source,
+            ..Limits::default()
+        },
         forking: settings.forking.clone(),
         redirect_domains: settings
             .redirect_domains
@@ -210,6 +205,7 @@ fn core_config(settings: &Settings, bound: &Bound, domains: Domains) -> Config {
         allow_outbound: settings.allow_outbound,
         durable: settings.store != Home::Memory,
         timers: Timers::default(),
+        dispatcher: Arc::new(Dispatcher::default()),
     }
 }
 

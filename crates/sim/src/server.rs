@@ -8,6 +8,7 @@ use core::net::SocketAddr;
 use sip_core::auth::account::Ha1;
 use sip_core::config::{self, Config, Domains, Limits, Listener, Network};
 use sip_core::dispatcher::hash::{HashedSet, Member};
+use sip_core::dispatcher::set::AllDown;
 use sip_core::flow::{ConnectionId, Flow, ListenerId, Transport};
 use sip_core::input::{Answer, Input};
 use sip_core::node::{Node, Sizes};
@@ -84,11 +85,17 @@ impl Server {
     /// From now on a stateless proxy in front of these addresses.
     pub fn balance(&mut self, cores: &[SocketAddr], record_route: bool) {
         let member = |core: &SocketAddr| {
-            let hop = Hop { flow: Flow::udp(ListenerId(0), *core), is_fixed: true };
+            let flow = Flow::udp(ListenerId(0), *core);
+            let hop = Hop { flow, is_fixed: true, live: Arc::default() };
             Member::new(&core.to_string(), 1, hop)
         };
         let set = HashedSet::new(cores.iter().map(member).collect());
-        self.balance = Some(Arc::new(Settings { set, record_route }));
+        self.balance = Some(Arc::new(Settings {
+            set,
+            record_route,
+            sources: Vec::new(),
+            all_down: AllDown::default(),
+        }));
         self.restart_balancer();
     }
 
@@ -262,5 +269,6 @@ fn laboratory(address: SocketAddr, address_6: SocketAddr, domain: &str) -> Confi
         allow_outbound: true,
         durable: false,
         timers: config::Timers::default(),
+        dispatcher: Arc::default(),
     }
 }

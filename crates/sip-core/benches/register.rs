@@ -84,6 +84,7 @@ impl Bench {
             allow_outbound: false,
             durable: false,
             timers: Timers::default(),
+            dispatcher: Arc::default(),
         };
         let shared = Arc::new(Shared::new(Seal::new([1; 16]), START));
         for n in 0..USERS {

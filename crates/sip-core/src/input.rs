@@ -47,4 +47,8 @@ pub enum Answer {
 pub enum Command {
     /// Refuse new calls with 503 and finish what is under way.
     Drain,
+    /// This node asks the gateways, for all `nodes` of them.
+    Tend { nodes: usize },
+    /// Ask this gateway now.
+    Probe { gateway: Box<str> },
 }

@@ -6,11 +6,12 @@
 //! ```text
 //! time flow seal limits config forwarding  words everybody uses
 //! timer  transaction                   RFC 3261 §17: the four machines and who owns them
+//! dispatcher                           gateways, sets and routes: next hops, and how one is chosen
 //! auth  registrar                      §22 and §10: accounts, nonces, bindings
 //! proxy  redirect  ua                  §16, §8.3 and §8.2: what is done with a request
 //! route                                the life of a request, one room per file
 //! node                                 the whole server
-//! dispatcher  stateless                another one, which remembers nothing (§16.11), and whom it chooses
+//! stateless                            another one, which remembers nothing (§16.11)
 //! ```
 #![forbid(unsafe_code)]
 

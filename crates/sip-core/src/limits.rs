@@ -28,13 +28,23 @@ pub const FORKS_IN_ALL: Limit = limit("forks_per_request_in_all", 48, 500);
 /// How often one call may be passed on: by accounts that forward, by phones that redirect, and by whoever wrote the
 /// Diversions it came with (RFC 5806 §6.3).
 pub const DIVERSIONS: Limit = limit("diversions_per_call", 5, 482);
+/// Calls that stand at gateways, of one node. More are not counted (and so not limited).
+pub const GATEWAY_CALLS: Limit = limit("gateway_calls_per_node", 1 << 16, 0);
 /// RFC 5393 §5.3: breadth given to a request that came without Max-Breadth.
 pub const BREADTH: Limit = limit("max_breadth", 60, 440);
 /// RFC 3261 §8.1.1.6: hops given to a request that came without Max-Forwards.
 pub const HOPS: Limit = limit("max_forwards", 70, 483);
 
-pub const TABLE: &[Limit] =
-    &[SERVER_TRANSACTIONS, CLIENT_TRANSACTIONS, FORKS, FORKS_IN_ALL, DIVERSIONS, BREADTH, HOPS];
+pub const TABLE: &[Limit] = &[
+    SERVER_TRANSACTIONS,
+    CLIENT_TRANSACTIONS,
+    FORKS,
+    FORKS_IN_ALL,
+    GATEWAY_CALLS,
+    DIVERSIONS,
+    BREADTH,
+    HOPS,
+];
 
 /// A bound was hit: what the caller answers is `limit.status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,9 +53,9 @@ pub struct LimitReached {
 }
 
 impl LimitReached {
-    /// What the operator is told; `flow` is where the request came from that was one too many.
-    pub fn event(self, flow: &Flow) -> Event {
-        Event::LimitHit { limit: self.limit.name, flow: Some(*flow) }
+    /// What the operator is told; `flow` is where the request came from that was one too many, if it was one.
+    pub fn event<'f>(self, flow: impl Into<Option<&'f Flow>>) -> Event {
+        Event::LimitHit { limit: self.limit.name, flow: flow.into().copied() }
     }
 }
 

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use sip_message::{Malformed, Message, Method, Request, Response};
 
 use crate::config::Config;
+use crate::dispatcher::probe::{self, Prober};
 use crate::flow::Flow;
 use crate::input::{Command, Input};
 use crate::output::{Event, Outbox};
@@ -42,6 +43,7 @@ struct State {
     transactions: TransactionLayer,
     proxy: Proxy,
     pending: Pending,
+    prober: Prober,
     draining: bool,
     /// Reused from turn to turn.
     happenings: Vec<Happening>,
@@ -64,6 +66,8 @@ pub struct Sizes {
     pub timers_c: usize,
     /// Contexts whose step under way has a time.
     pub steps: usize,
+    /// Calls that stand at gateways.
+    pub calls: usize,
     /// REGISTERs that wait for the store.
     pub registers_pending: usize,
 }
@@ -78,6 +82,7 @@ impl Node {
             transactions,
             proxy: Proxy::default(),
             pending: Pending::default(),
+            prober: Prober::default(),
             draining: false,
             happenings: Vec::new(),
             scratch: Vec::new(),
@@ -91,7 +96,9 @@ impl Node {
             let shared = Arc::clone(&self.shared);
             self.state.transactions.carry_large_by(Streams { config: config.clone(), shared });
             self.config = config;
-            return;
+            let Self { config, shared, state } = self;
+            let draining = state.draining;
+            return state.prober.configure(&Turn { now, config, shared, draining, out });
         }
         let Self { config, shared, state } = self;
         let draining = state.draining;
@@ -100,8 +107,9 @@ impl Node {
 
     /// When `handle` wants to be called at the latest.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let State { transactions, proxy, .. } = &self.state;
-        let deadlines = [transactions.next_deadline(), proxy.next_deadline()];
+        let State { transactions, proxy, prober, .. } = &self.state;
+        let deadlines =
+            [transactions.next_deadline(), proxy.next_deadline(), prober.next_deadline()];
         deadlines.into_iter().flatten().min()
     }
 
@@ -115,6 +123,7 @@ impl Node {
             contexts_active: proxy.len(),
             timers_c: proxy.timers_len(),
             steps: proxy.steps_len(),
+            calls: proxy.calls_len(),
             registers_pending: pending.len(),
         }
     }
@@ -137,6 +146,12 @@ impl State {
                 self.pending.answer(turn, ask, answer, &mut self.scratch);
             }
             Input::Command(Command::Drain) => self.draining = true,
+            Input::Command(Command::Tend { nodes }) => {
+                self.prober.appoint(turn, self.transactions.node(), nodes);
+            }
+            Input::Command(Command::Probe { gateway }) => {
+                self.prober.ask_now(turn, &gateway);
+            }
             // Who still names the connection learns it from `SendFailed`.
             Input::FlowClosed { .. } | Input::Tick | Input::Config(_) => {}
         }
@@ -146,6 +161,7 @@ impl State {
     /// Fires what is due. What the transactions have to tell may make them tell more.
     fn advance(&mut self, turn: &mut Turn<'_>) {
         self.proxy.tick(turn, &mut self.transactions);
+        self.prober.tick(turn, &mut self.transactions);
         loop {
             if self.proxy.is_asking() {
                 self.proxy.go_on(turn, &mut self.transactions, onward::go_on);
@@ -155,7 +171,15 @@ impl State {
                 return;
             }
             for happening in self.happenings.drain(..) {
-                self.proxy.happening(turn, &mut self.transactions, happening);
+                match happening {
+                    Happening::ClientTimeout { context, .. }
+                    | Happening::TransportError { context, .. }
+                        if context.0 >= probe::CONTEXTS =>
+                    {
+                        self.prober.failed(turn, context);
+                    }
+                    _ => self.proxy.happening(turn, &mut self.transactions, happening),
+                }
             }
         }
     }
@@ -232,6 +256,13 @@ impl State {
                 turn.out.events.push(Event::Redirected { flow: *flow, call_id });
                 Ok(())
             }
+            Verdict::Respond(answer) => {
+                let (status, reason) = (answer.status, answer.reason.as_bytes());
+                let line = (status, reason);
+                let wire = reply::with_lines(turn, request, line, b"", &mut self.scratch);
+                turn.out.send(*flow, wire);
+                Ok(())
+            }
             Verdict::Answer if request.method() == Method::Options => {
                 let wire = reply::ok(turn, request, options::LINES, &mut self.scratch);
                 turn.out.send(*flow, wire);
@@ -271,6 +302,10 @@ impl State {
     fn response(&mut self, turn: &mut Turn<'_>, response: &Response) {
         let received = self.transactions.receive_response(turn.now, response, turn.out);
         match received {
+            Received::Delivered(delivered) if delivered.context.0 >= probe::CONTEXTS => {
+                let (context, client) = (delivered.context, delivered.client);
+                self.prober.response(turn, context, client, response.status());
+            }
             Received::Delivered(delivered) => {
                 self.proxy.response(turn, &mut self.transactions, delivered, response);
             }

@@ -160,6 +160,12 @@ pub enum Event {
         row: ban::Row,
         flow: Flow,
     },
+    /// A gateway is used again, or not any more.
+    GatewayChanged {
+        gateway: Box<str>,
+        state: &'static str,
+        why: Box<str>,
+    },
     LimitHit {
         limit: &'static str,
         flow: Option<Flow>,

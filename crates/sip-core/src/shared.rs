@@ -4,6 +4,9 @@
 //! cut into stripes, each behind a lock that is held for one look-up or one change and never across anything else.
 #![expect(clippy::disallowed_types, reason = "the shared tables are locked here and nowhere else")]
 
+mod alias;
+mod gateway;
+
 use core::hash::BuildHasher as _;
 use core::net::{IpAddr, SocketAddr};
 use core::sync::atomic::Ordering::Relaxed;
@@ -27,6 +30,9 @@ use crate::registrar::record::{Changed, Refusal, Undo, Update};
 use crate::seal::{Purpose, Seal};
 use crate::source::{Admission, Buckets, VerifiedFlows, source_hash};
 use crate::time::{Duration, Instant};
+
+pub use alias::SharedAliases;
+pub use gateway::{Note, SharedGateways};
 
 /// Stripes of each table: enough that two workers seldom meet, few enough that an empty server stays small.
 const STRIPES: usize = 256;
@@ -52,6 +58,8 @@ pub struct Shared {
     pub sources: Sources,
     pub bans: SharedBans,
     pub overload: Overload,
+    pub aliases: SharedAliases,
+    pub gateways: SharedGateways,
     pub refusals: Refusals,
 }
 
@@ -66,6 +74,8 @@ impl Shared {
             sources: Sources::new(&seal),
             bans: SharedBans::new(&seal),
             overload: Overload::default(),
+            aliases: SharedAliases::default(),
+            gateways: SharedGateways::default(),
             refusals: Refusals::default(),
             branch_seal: seal.derive(Purpose::Branch, &now.0.to_be_bytes()),
             seal,

@@ -352,8 +352,11 @@ fn greet(loaded: &Loaded, args: &Args, shell: &Shell, facts: &start::Facts) {
         line("", &format!("not on {address} yet: the machine has only just got it; restart later"));
     }
     match &settings.balance {
-        Some(balance) => line("policy", &balance_words(balance)),
+        Some(balance) => line("policy", &balance_words(settings, balance)),
         None => line("policy", policy(settings)),
+    }
+    if settings.balance.is_none() && !settings.dispatch.gateways.is_empty() {
+        line("gateways", &gateway_words(settings));
     }
     match &settings.admin {
         Some(path) => line("admin", &format!("{} (ringway status)", path.display())),
@@ -383,11 +386,22 @@ fn domain_words(settings: &Settings, config: &sip_core::config::Config) -> Strin
     }
 }
 
-fn balance_words(balance: &Balance) -> String {
-    let (count, set) = (balance.gateways.len(), &balance.set);
+fn balance_words(settings: &Settings, balance: &Balance) -> String {
+    let (count, set) = (settings.dispatch.members(&balance.set).count(), &balance.set);
     format!(
         "stateless: every call goes to one of the {count} gateways of `{set}`, chosen by its Call-ID; nobody is registered here"
     )
+}
+
+/// `pstn: carrier-a, carrier-b; 3 routes`.
+fn gateway_words(settings: &Settings) -> String {
+    let dispatch = &settings.dispatch;
+    let set = |name: &str| {
+        let members: Vec<&str> = dispatch.members(name).map(|gateway| &*gateway.name).collect();
+        format!("{name}: {}", members.join(", "))
+    };
+    let sets: Vec<String> = dispatch.sets.iter().map(|known| set(&known.name)).collect();
+    format!("{}; routes: {}", sets.join("; "), dispatch.routes.len())
 }
 
 fn policy(settings: &Settings) -> &'static str {

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use super::*;
 
-fn of(source: &str) -> Loaded {
+pub(super) fn of(source: &str) -> Loaded {
     read("ringway.toml", source, &Flags::default(), None)
 }
 
-fn codes(source: &str) -> Vec<&'static str> {
+pub(super) fn codes(source: &str) -> Vec<&'static str> {
     of(source).findings.mistakes.iter().map(|m| m.code).collect()
 }
 
@@ -234,11 +234,11 @@ do = { set = "core" }
     let settings = loaded.settings;
     assert_eq!(settings.spread, Spread::Random);
     assert_eq!((settings.per_source.per_second, settings.per_source.burst), (200, 400));
-    let balance = settings.balance.expect("stateless");
-    assert!(balance.record_route);
-    let members: Vec<String> = balance
-        .gateways
-        .iter()
+    let balance = settings.balance.as_ref().expect("stateless");
+    assert!(balance.record_route && balance.set == "core");
+    let members: Vec<String> = settings
+        .dispatch
+        .members("core")
         .map(|g| format!("{} {} {} {}", g.name, g.transport, g.remote, g.weight))
         .collect();
     assert_eq!(members, ["core-a udp 10.0.1.1:5060 50", "core-b tcp 10.0.1.2:5060 1"]);
@@ -256,8 +256,8 @@ fn what_a_balancer_cannot_do_is_said() {
         with("[[route]]\ndo = { set = \"core\" }\n[[route]]\ndo = { set = \"core\" }\n"),
         ["unreachable"]
     );
-    assert_eq!(with("[set.core]\nalgorithm = \"hash:from\"\n"), ["unknown-algorithm"]);
-    assert_eq!(with("[set.core]\nprobe = 1\n"), ["unknown-key"]);
+    assert_eq!(with("[set.core]\nalgorithm = \"hash:from\"\n"), ["needs-state"]);
+    assert_eq!(with("[set.core]\nprobe = 1\n"), ["wrong-type"]);
     assert_eq!(with(gateway), ["twice"]);
     let second =
         |uri: &str| with(&format!("[[gateway]]\nname = \"b\"\nset = \"core\"\nuri = \"{uri}\"\n"));

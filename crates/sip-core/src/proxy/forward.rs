@@ -120,6 +120,8 @@ impl Proxy {
                 flow,
                 timer_c,
                 ended: false,
+                heard: false,
+                trunk: step.trunk.clone(),
                 timed_out: false,
                 breadth,
                 challenges: None,
@@ -256,6 +258,7 @@ impl Copy<'_> {
             out.extend_from_slice(b"\r\n");
         }
         out.extend_from_slice(self.step.diversion.as_deref().unwrap_or_default());
+        out.extend_from_slice(self.step.lines.as_deref().unwrap_or_default());
         if target.flow.transport.is_reliable() && self.request.header(Name::ContentLength).is_none()
         {
             // RFC 3261 §16.6 step 9, §18.3: a stream needs it.
@@ -278,7 +281,7 @@ fn max_forwards(request: &Request) -> u8 {
 }
 
 /// RFC 3261 §16.6 step 8.
-fn push_via(listener: &Listener, branch: &Branch, out: &mut Vec<u8>) {
+pub(crate) fn push_via(listener: &Listener, branch: &Branch, out: &mut Vec<u8>) {
     out.extend_from_slice(b"SIP/2.0/");
     out.extend_from_slice(listener.transport.via_token().as_bytes());
     out.push(b' ');

@@ -25,6 +25,9 @@ impl Proxy {
     ) {
         let status = response.status();
         let Some(active) = self.contexts.get_mut(&delivered.context) else { return };
+        if let Some(fork) = active.forks.get_mut(usize::from(delivered.fork)) {
+            fork.heard = true;
+        }
         match status {
             ..=100 => {} //                               §16.7 step 5: a 100 is not forwarded
             101..=199 => {
@@ -74,12 +77,15 @@ impl Proxy {
         let is_searching = active.rest.is_some();
         active.answered = true;
         transactions.respond(turn.now, server, response.status(), wire, turn.out);
+        let (kind, invite) = (active.kind, active.invite);
         if first {
             report(turn, active, response.status(), response);
-            if !active.invite {
-                self.forget(name);
-                return;
-            }
+        }
+        let trunk = self.take_trunk(name, delivered.fork);
+        self.count_call(turn, kind, response.status(), response, trunk);
+        if first && !invite {
+            self.forget(name);
+            return;
         }
         self.end_fork(name, delivered.fork);
         if is_searching {
@@ -106,6 +112,7 @@ impl Proxy {
             return self.local_failure(turn, transactions, name, delivered.fork, 408);
         }
         let wire = self.upstream(response);
+        self.count_failure(name, delivered.fork, status);
         self.end_fork(name, delivered.fork);
         let Some(active) = self.active(name) else { return };
         if matches!(status, 401 | 407)
@@ -171,6 +178,7 @@ impl Proxy {
         fork: u16,
         status: u16,
     ) {
+        self.count_failure(name, fork, status);
         self.end_fork(name, fork);
         let Some(active) = self.active(name) else { return };
         active.consider(Best { status, fork, wire: None });
@@ -243,6 +251,7 @@ impl Proxy {
             // RFC 4320 §4.2: by now the caller has given up; a 408 would only blame somebody.
             if let Some(request) = &request {
                 report(turn, &active, status, request);
+                self.count_call(turn, active.kind, status, request, None);
             }
             transactions.abandon(active.server);
             return;
@@ -259,6 +268,7 @@ impl Proxy {
         };
         if let Some(request) = &request {
             report(turn, &active, status, request);
+            self.count_call(turn, active.kind, status, request, None);
         }
         transactions.respond(turn.now, active.server, status, wire, turn.out);
     }

@@ -16,6 +16,8 @@ use crate::turn::Turn;
 pub enum Caller {
     /// One of our users, proved.
     User,
+    /// A gateway, by the address it sends from: it may call our users and needs no proof.
+    Gateway,
     /// Not one of ours, or somebody whose request needs no proof.
     Foreign,
 }
@@ -25,7 +27,7 @@ impl Caller {
     /// offline are the same.
     pub fn unknown_user(&self) -> Rejection {
         match self {
-            Caller::User => Rejection::not_found(),
+            Caller::User | Caller::Gateway => Rejection::not_found(),
             Caller::Foreign => Rejection::temporarily_unavailable(),
         }
     }
@@ -47,6 +49,9 @@ pub fn caller<'a>(
     }
     let config = turn.config;
     let domains = &config.domains;
+    if !registers && config.dispatcher.speaks_from(flow.remote.ip()).is_some() {
+        return Ok((Caller::Gateway, None));
+    }
     let (realm, role) = if registers {
         (domain_of(domains, uri.host_bytes, screened.is_ours), Role::Registrar)
     } else {

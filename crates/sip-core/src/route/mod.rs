@@ -7,9 +7,13 @@
 
 pub mod authenticate;
 pub mod classify;
+pub mod condition;
+pub mod dispatch;
 pub mod disposition;
 pub mod diversion;
 pub mod early;
+pub mod explain;
+pub mod identity;
 pub mod limit;
 pub mod locate;
 pub mod nat;
@@ -23,6 +27,7 @@ use sip_message::{Method, Request};
 use smallvec::smallvec;
 
 use crate::config::AorBuf;
+use crate::dispatcher::route::Answer;
 use crate::flow::Flow;
 use crate::proxy::{Kind, Plan, Step};
 use crate::registrar;
@@ -43,6 +48,8 @@ pub enum Verdict {
     Forward(Plan),
     /// RFC 3261 §8.3: the caller is told where to try; whole Contact lines.
     Redirect(Vec<u8>),
+    /// What a route of the operator says.
+    Respond(Box<Answer>),
     /// Silence is the answer.
     Drop,
 }
@@ -104,6 +111,21 @@ fn decide<'a>(
         Course::New => {}
     }
     let (caller, realm) = authenticate::caller(turn, flow, request, &screened)?; // 401 403 407
+    let usual = match dispatch::course(turn, flow, request, &screened, caller)? {
+        //                                                            503: the operator's routes
+        dispatch::Course::Usual(usual) => usual,
+        dispatch::Course::Gateways(steps, search) => {
+            let plan =
+                Plan { search, ..Plan::new(steps, screened.routes.own, kind(request), loop_hash) };
+            let edits = Edits { realm, ..Edits::default() };
+            return Ok(Decision { verdict: Verdict::Forward(plan), edits });
+        }
+        dispatch::Course::Redirect(contacts) => return plain(Verdict::Redirect(contacts)),
+        dispatch::Course::RedirectToDevices(aor) => {
+            return plain(Verdict::Redirect(onward::contacts(turn, request, &aor, &caller)?));
+        }
+        dispatch::Course::Answer(answer) => return plain(Verdict::Respond(answer)),
+    };
     let (steps, search, cancels) = match classify::place(turn, request, &screened, &caller)? {
         //                                                            403: no open relay
         Place::Registrar => {
@@ -113,12 +135,19 @@ fn decide<'a>(
         }
         Place::Server => return plain(Verdict::Answer),
         Place::User(aor) => {
+            let aor = usual.user.as_ref().unwrap_or(aor);
             let wish = Disposition::of(request);
             if onward::redirects(turn, aor, &caller, wish) {
                 let contacts = onward::contacts(turn, request, aor, &caller)?;
                 return plain(Verdict::Redirect(contacts)); //         302 404 480
             }
-            let (steps, search) = onward::begin(turn, request, aor, &caller, wish)?;
+            let ring = usual.ring.as_deref();
+            let (mut steps, search) = onward::begin(turn, request, aor, &caller, wish, ring)?;
+            if !usual.lines.is_empty() {
+                for step in &mut steps {
+                    step.lines = Some(usual.lines.as_slice().into());
+                }
+            }
             (steps, search, wish.cancel) //                           404 480 482
         }
         Place::Elsewhere => {

@@ -5,8 +5,10 @@
 
 use sip_message::{Method, NameAddr, Request, Uri};
 use smallvec::{SmallVec, smallvec};
+use std::sync::Arc;
 
-use crate::forwarding::Cause;
+use crate::dispatcher::route::{Ring, Strategy};
+use crate::forwarding::{Cause, Forwards};
 use crate::limits;
 use crate::proxy::search::{Occasion, Onward, Passed, Search};
 use crate::proxy::{Steps, Target, TargetUri, Targets};
@@ -14,8 +16,8 @@ use crate::redirect;
 use crate::registrar::binding::Q_DEFAULT;
 use crate::rejection::Rejection;
 use crate::route::authenticate::Caller;
-use crate::route::disposition::Disposition;
-use crate::route::{diversion, locate, own, step};
+use crate::route::disposition::{Disposition, Order};
+use crate::route::{dispatch, diversion, locate, own, step};
 use crate::turn::Turn;
 
 /// What is tried for a request to one of our users, and how the search may go on after that.
@@ -25,10 +27,17 @@ pub fn begin(
     aor: &str,
     caller: &Caller,
     wish: Disposition,
+    ring: Option<&Ring>,
 ) -> Result<(Steps, Option<Box<Search>>), Rejection> {
     let forking = &turn.config.forking;
     let invite = request.method() == Method::Invite;
+    let wish = ring.map_or(wish, |ring| ordered(wish, ring));
     let forwards = if invite { turn.shared.accounts.forwards(aor) } else { None };
+    let ring = ring.filter(|ring| invite && ring.timeout.is_some());
+    let forwards = match ring {
+        Some(ring) => Some(usual(ring, forwards.as_deref())),
+        None => forwards,
+    };
     let recurse = invite && forking.recurse && wish.recurse;
     if forwards.is_none() && !recurse {
         let targets = locate::targets(turn, aor, caller)?;
@@ -41,6 +50,7 @@ pub fn begin(
         ring_until: None,
         passed: SmallVec::new(),
         recurse,
+        hunt: None,
     };
     let steps = match ask(turn, request, &mut search, wish)? {
         steps if !steps.is_empty() => steps,
@@ -50,6 +60,30 @@ pub fn begin(
         _ => return Err(Rejection::temporarily_unavailable()),
     };
     Ok((steps, search.is_open().then(|| Box::new(search))))
+}
+
+/// In the order that a route asks for: the operator's word counts more than the caller's.
+const fn ordered(wish: Disposition, ring: &Ring) -> Disposition {
+    let order = match ring.strategy {
+        None => wish.order,
+        Some(Strategy::ByQ) => Order::Preference,
+        Some(Strategy::Parallel) => Order::Parallel,
+        Some(Strategy::Serial) => Order::Sequential,
+    };
+    Disposition { order, ..wish }
+}
+
+/// Where a user's calls go whom a route lets ring for a time: as he wishes, and if he has no wish as the route says.
+fn usual(ring: &Ring, forwards: Option<&Forwards>) -> Arc<Forwards> {
+    let mut forwards = forwards.cloned().unwrap_or_default();
+    if let (None, Some(after)) = (&forwards.no_answer, ring.timeout) {
+        let uri = ring.on_no_answer.clone().unwrap_or_default();
+        forwards.no_answer = Some((uri, after));
+    }
+    if forwards.unreachable.is_none() {
+        forwards.unreachable = ring.on_no_answer.clone();
+    }
+    Arc::new(forwards)
 }
 
 /// Whether whoever calls this user is told where to try instead: the domain is so configured, or a user of ours asks
@@ -187,9 +221,13 @@ pub fn go_on(
     search: &mut Search,
     occasion: Occasion<'_>,
 ) -> Onward {
+    if let Some(hunt) = &mut search.hunt {
+        return dispatch::go_on(turn, request, hunt, occasion);
+    }
     let wish = Disposition::of(request);
     let forwards = search.forwards.clone().unwrap_or_default();
-    let no_answer = forwards.no_answer.as_ref().map(|(uri, _)| uri);
+    // Without a URI, a time is all that was said.
+    let no_answer = forwards.no_answer.as_ref().map(|(uri, _)| uri).filter(|uri| !uri.is_empty());
     let (uri, cause) = match occasion {
         Occasion::Redirected(contacts) => return redirected(turn, request, search, contacts, wish),
         Occasion::Unanswered => (no_answer, Cause::NoAnswer),

@@ -54,6 +54,7 @@ impl Driver {
             allow_outbound: false,
             durable: false,
             timers: Timers::default(),
+            dispatcher: Arc::default(),
         };
         let now = Instant::from_secs(1_800_000_000);
         let shared = Arc::new(Shared::new(Seal::new([1; 16]), now));

@@ -261,6 +261,7 @@ pub fn config() -> Config {
         allow_outbound: false,
         durable: false,
         timers: Timers::default(),
+        dispatcher: Arc::default(),
     }
 }
 
