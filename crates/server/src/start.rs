@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use sip_core::auth::account::Ha1;
-use sip_core::config::{Config, Domains, Limits, Timers};
+use sip_core::config::{Config, Domains, Limits, Listener, Timers};
 use sip_core::dispatcher::Dispatcher;
 use sip_core::flow::{ListenerId, Transport};
 use sip_core::seal::Seal;
 use sip_core::shared::Shared;
+use sip_core::time::Instant;
 use store::{Directory, Home, Store, StoreError, Subscriber, WriterTask};
 use tokio::sync::{mpsc, watch};
 use udp::{AsyncSocket, NapRule};
@@ -98,9 +99,10 @@ pub async fn start(settings: &Settings, clock: Clock, log: Log) -> Result<Runnin
     );
 
     let shared = Arc::new(Shared::new(Seal::new(key), clock.now()));
-    let mut config = core_config(settings, &bound, domains);
+    let mut config = core_config(settings, bound.listeners.clone(), domains);
     let dispatcher = gateway::dispatcher(&settings.dispatch, &config, &shared)?;
-    config.limits.peers = dispatcher.gateways().iter().flat_map(|g| g.sources.clone()).collect();
+    gateway::recall(&mut store, &dispatcher, &shared).await?;
+    config.limits.peers = gateway::peers(&dispatcher);
     config.dispatcher = Arc::new(dispatcher);
     let config = Arc::new(config);
     let accounts = load_accounts(&mut store, &shared).await?;
@@ -184,9 +186,9 @@ pub fn stop(stop: &watch::Sender<bool>, threads: Vec<JoinHandle<()>>) {
     }
 }
 
-fn core_config(settings: &Settings, bound: &Bound, domains: Domains) -> Config {
+fn core_config(settings: &Settings, listeners: Vec<Listener>, domains: Domains) -> Config {
     Config {
-        listeners: bound.listeners.clone(),
+        listeners,
         domains,
         registrar: settings.registrar.clone(),
         auth: settings.auth.clone(),
@@ -206,6 +208,73 @@ fn core_config(settings: &Settings, bound: &Bound, domains: Domains) -> Config {
         durable: settings.store != Home::Memory,
         timers: Timers::default(),
         dispatcher: Arc::new(Dispatcher::default()),
+    }
+}
+
+/// What a server would know that was started now, without starting one: its configuration, and what the store has.
+pub async fn picture(
+    settings: &Settings,
+    store: &mut Store,
+    now: Instant,
+) -> Result<(Config, Shared), StartError> {
+    let own = address::own();
+    let listen = settings.listen.iter();
+    let places =
+        listen.flat_map(|l| address::expand(l.address, &own).into_iter().map(move |a| (l, a)));
+    let listeners: Vec<Listener> = places
+        .map(|(l, address)| Listener {
+            transport: l.transport,
+            address,
+            advertised: address.to_string().into(),
+        })
+        .collect();
+    let domains = domains(settings, listeners.iter().map(|l| l.address.ip()), store).await?;
+    store.set_sockets(
+        listeners
+            .iter()
+            .map(|l| store::Socket { transport: l.transport, address: l.address })
+            .collect(),
+    );
+    let shared = Shared::new(Seal::new([0; 16]), now);
+    let mut config = core_config(settings, listeners, domains);
+    let dispatcher = gateway::dispatcher(&settings.dispatch, &config, &shared)?;
+    for (name, state) in store.gateway_states().await? {
+        shared.gateways.set_order(&name, state.order, state.order_note);
+        shared.gateways.set_health(&name, state.health, state.health_note);
+    }
+    config.limits.peers = gateway::peers(&dispatcher);
+    config.dispatcher = Arc::new(dispatcher);
+    load_accounts(store, &shared).await?;
+    let expires_max = config.registrar.expires_max;
+    store
+        .bindings(|page| {
+            shared.location.load(now, expires_max, page);
+        })
+        .await?;
+    Ok((config, shared))
+}
+
+/// Who calls, for `explain`: a URI, and where the request comes from: a gateway's name says both.
+pub fn caller(
+    from: Option<&str>,
+    source: Option<IpAddr>,
+    config: &Config,
+) -> (Option<String>, Option<IpAddr>, Option<u16>) {
+    let gateway = from.and_then(|name| config.dispatcher.gateway(name));
+    let Some(gateway) = gateway else {
+        return (from.map(|from| uri(from, &config.domains)), source, None);
+    };
+    let own = gateway.flow.remote;
+    let first = gateway.sources.first().map_or(own.ip(), |network| network.address);
+    (None, source.or(Some(first)), Some(own.port()))
+}
+
+/// `alice`, `alice@sip.example.com` or a SIP URI, as a SIP URI.
+pub fn uri(text: &str, domains: &Domains) -> String {
+    match text {
+        uri if uri.starts_with("sip:") => uri.to_owned(),
+        address if address.contains('@') => format!("sip:{address}"),
+        user => format!("sip:{user}@{}", domains.served.first().map_or("", |domain| domain)),
     }
 }
 
@@ -268,6 +337,9 @@ async fn load_accounts(store: &mut Store, shared: &Shared) -> Result<usize, Stor
     for (aor, forwards) in store.forwards().await? {
         // Of an account that is gone: nobody can be called by its name.
         shared.accounts.set_forwards(&aor, forwards);
+    }
+    for (alias, user) in store.aliases().await? {
+        shared.aliases.set(&alias, &user);
     }
     Ok(taken)
 }

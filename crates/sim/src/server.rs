@@ -8,7 +8,6 @@ use core::net::SocketAddr;
 use sip_core::auth::account::Ha1;
 use sip_core::config::{self, Config, Domains, Limits, Listener, Network};
 use sip_core::dispatcher::hash::{HashedSet, Member};
-use sip_core::dispatcher::set::AllDown;
 use sip_core::flow::{ConnectionId, Flow, ListenerId, Transport};
 use sip_core::input::{Answer, Input};
 use sip_core::node::{Node, Sizes};
@@ -86,16 +85,11 @@ impl Server {
     pub fn balance(&mut self, cores: &[SocketAddr], record_route: bool) {
         let member = |core: &SocketAddr| {
             let flow = Flow::udp(ListenerId(0), *core);
-            let hop = Hop { flow, is_fixed: true, live: Arc::default() };
+            let hop = Hop::new(flow, true);
             Member::new(&core.to_string(), 1, hop)
         };
         let set = HashedSet::new(cores.iter().map(member).collect());
-        self.balance = Some(Arc::new(Settings {
-            set,
-            record_route,
-            sources: Vec::new(),
-            all_down: AllDown::default(),
-        }));
+        self.balance = Some(Arc::new(Settings::new(set, record_route)));
         self.restart_balancer();
     }
 

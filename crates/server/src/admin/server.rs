@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
+use sip_core::dispatcher::health::State;
+use sip_core::dispatcher::live::Order;
 use sip_core::forwarding::Forwards;
 use sip_core::overload;
 use store::{StoreError, Subscriber, Writer};
@@ -146,11 +148,20 @@ impl Desk {
             Request::Bans => self.bans(write).await,
             Request::BanAdd { network, seconds } => self.ban_add(&network, seconds).await,
             Request::BanRemove { network } => self.ban_remove(&network).await,
+            Request::UserAlias { name, alias, remove } => self.alias(&name, &alias, remove).await,
+            Request::Gateways => self.gateways(write).await,
+            Request::GatewayOrder { name, order, by, why } => {
+                self.gateway_order(&name, &order, &by, &why).await
+            }
+            Request::GatewayTest { name } => self.gateway_test(&name).await,
+            Request::Explain { to, from, source, method } => {
+                self.explain(&to, from.as_deref(), source.as_deref(), &method)
+            }
             Request::UserForward { name, change } => self.forward(&name, &change).await,
         }
     }
 
-    fn name(&self, text: &str) -> Result<Name, Refused> {
+    pub(super) fn name(&self, text: &str) -> Result<Name, Refused> {
         let domains = &self.shell.config.domains;
         let canonical = |host: &str| domains.canonical(host.as_bytes()).map(str::to_owned);
         Name::read(text, &domains.served, canonical).map_err(|why| Refused::new("bad-name", why))
@@ -177,6 +188,7 @@ impl Desk {
         }
         let (shared, now) = (&self.shell.shared, self.shell.clock.now());
         shared.accounts.remove(&name.aor());
+        shared.aliases.remove_user(&name.aor());
         let changed = shared.location.remove(&name.aor(), None, self.shell.config.durable);
         for event in &changed.events {
             self.shell.observer.event(now, event);
@@ -285,6 +297,7 @@ impl Desk {
             "bindings": counts.bindings,
             "connections": shell.streams.len(),
             "bans": shell.shared.bans.len(),
+            "gateway_calls": sizes.calls,
             "shed_percent": shell.shared.overload.share() * 100 / overload::ALL,
             "worker_datagrams": shell.links.iter().map(|l| l.datagrams.load(Ordering::Relaxed)).collect::<Vec<_>>(),
             "worker_busy_percent": shell.links.iter().map(|l| l.busy.load(Ordering::Relaxed) / 10).collect::<Vec<_>>(),
@@ -327,6 +340,12 @@ impl Desk {
                 shed * 100 / overload::ALL
             ));
         }
+        for gateway in self.shell.config.dispatcher.gateways() {
+            if gateway.live.health() == State::Down && gateway.live.order() == Order::Enabled {
+                let note = self.shell.shared.gateways.note(&gateway.name).unwrap_or_default();
+                words.push(format!("gateway {} is down: {}", gateway.name, note.why));
+            }
+        }
         if !self.auth_enabled && self.shell.stateless.is_none() {
             words.push("auth.enabled = false: anybody may register as anybody".to_owned());
         }
@@ -334,7 +353,7 @@ impl Desk {
     }
 }
 
-fn unknown(name: &Name) -> Refused {
+pub(super) fn unknown(name: &Name) -> Refused {
     Refused::new("unknown-user", format!("there is no user {}", name.aor()))
 }
 

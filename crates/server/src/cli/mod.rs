@@ -3,7 +3,9 @@
 
 mod ban;
 mod check;
+mod explain;
 mod forward;
+mod gateway;
 mod load;
 mod options;
 mod password;
@@ -124,6 +126,10 @@ enum Command {
     Regs(regs::Args),
     /// Who is kept out: list, add, rm.
     Ban(ban::Args),
+    /// Gateways: list, enable, disable, drain, test.
+    Gateway(gateway::Args),
+    /// What would become of a call, and which line of the configuration says so.
+    Explain(explain::Args),
     /// Ask a server whether it is there (SIP OPTIONS).
     Options(options::Args),
     /// Generate load and measure what the server does with it.
@@ -155,6 +161,8 @@ pub fn main() -> u8 {
         Some(Command::User(args)) => user::execute(global, &args),
         Some(Command::Regs(args)) => regs::execute(global, &args),
         Some(Command::Ban(args)) => ban::execute(global, &args),
+        Some(Command::Gateway(args)) => gateway::execute(global, &args),
+        Some(Command::Explain(args)) => explain::execute(global, &args),
         Some(Command::Options(args)) => options::execute(&args),
         Some(Command::Load(args)) => load::execute(&args),
         Some(Command::Help { topic }) => help(&topic),

@@ -22,7 +22,7 @@ use crate::clock::Clock;
 use crate::config::{Balance, DomainChoice, Flags, Loaded, LogLevel, Settings};
 use crate::observe::log::Log;
 use crate::shard::turn::Turn;
-use crate::shard::{Shell, crash, spread};
+use crate::shard::{Shell, TENDING, crash, spread};
 use crate::start::{self, Running, StartError};
 
 /// Expired users removed at once, per stripe of the location table.
@@ -147,6 +147,8 @@ async fn serve(loaded: &Loaded, args: &Args, running: Running) -> u8 {
         turn: RefCell::new(Turn::new(Arc::clone(&shell), &ours)),
         blocked: Notify::new(),
     });
+    desk.turn.borrow_mut().input(shell.clock.now(), TENDING, shell.tend());
+    desk.flush();
     let writer = tokio::task::spawn_local(running.writer.run(committed(Rc::clone(&desk))));
     tokio::task::spawn_local(resend(desk));
     tokio::task::spawn_local(expire(Arc::clone(&shell)));

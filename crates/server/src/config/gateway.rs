@@ -118,7 +118,7 @@ fn gateway<'a>(written: &mut Written<'a>, part: &Part<'a>) -> Option<Gateway> {
         priority,
         caps: Caps { calls, per_second },
         call_max,
-        sources: sources.unwrap_or_else(|| vec![remote.ip().into()]),
+        sources: sources.unwrap_or_default(),
         inbound,
         trusted,
         line,

@@ -40,6 +40,8 @@ counters! {
     shed,
     /// Bans made because somebody guessed passwords.
     bans_made,
+    /// A gateway went up or down.
+    gateways_changed,
     store_failed,
     /// Messages that made us panic.
     panics,

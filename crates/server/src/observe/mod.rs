@@ -117,6 +117,8 @@ impl Observer {
                 }
                 (&c.limits_hit, LogLevel::Warn)
             }
+            Event::GatewayChanged { state: "down", .. } => (&c.gateways_changed, LogLevel::Warn),
+            Event::GatewayChanged { .. } => (&c.gateways_changed, LogLevel::Info),
             Event::Banned { .. } => (&c.bans_made, LogLevel::Warn),
             Event::StoreFailed { .. } => (&c.store_failed, LogLevel::Error),
         };
@@ -159,6 +161,14 @@ impl Observer {
             Event::Redirected { flow, call_id } => {
                 let call_id = Value::from(&**call_id);
                 line("redirected", &[("from", Value::Flow(*flow)), ("call_id", call_id)]);
+            }
+            Event::GatewayChanged { gateway, state, why } => {
+                let fields = [
+                    ("gateway", Value::from(&**gateway)),
+                    ("state", (*state).into()),
+                    ("why", (&**why).into()),
+                ];
+                line("gateway", &fields);
             }
             Event::StoreFailed { why } => line("store_failed", &[("why", (&**why).into())]),
             trouble => self.write_trouble(now, level, trouble),
@@ -219,6 +229,7 @@ impl Observer {
             | Event::CallAnswered { .. }
             | Event::CallEnded { .. }
             | Event::Redirected { .. }
+            | Event::GatewayChanged { .. }
             | Event::StoreFailed { .. } => {}
         }
     }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use sip_core::config::Config;
+use sip_core::config::{Config, Network};
 use sip_core::dispatcher::hash::{HashedSet, Member};
 use sip_core::dispatcher::route::{Action, Gateways, Ring, Route, Source, When, Who, Whom};
 use sip_core::dispatcher::set::Set;
@@ -11,6 +11,8 @@ use sip_core::dispatcher::{self, Dispatcher};
 use sip_core::flow::{ConnectionId, Flow};
 use sip_core::shared::Shared;
 use sip_core::stateless;
+
+use store::{GatewayRow, GatewayState, Store, StoreError};
 
 use super::StartError;
 use crate::config::route::Action as Written;
@@ -74,6 +76,58 @@ fn one(
         probe: written.set(&gateway.set).and_then(|set| set.probe.clone()),
         line: gateway.line,
         live: shared.gateways.live(&gateway.name),
+    })
+}
+
+/// What was known of the gateways at the end of the last run, and the table as the configuration now has it.
+pub async fn recall(
+    store: &mut Store,
+    dispatcher: &Dispatcher,
+    shared: &Shared,
+) -> Result<(), StoreError> {
+    for (name, state) in store.gateway_states().await? {
+        let Some(gateway) = dispatcher.gateway(&name) else { continue };
+        let GatewayState { health, health_note, order, order_note } = state;
+        shared.gateways.set_order(&name, order, order_note);
+        if gateway.probe.is_some() {
+            shared.gateways.set_health(&name, health, health_note);
+        }
+    }
+    let rows: Vec<GatewayRow> = dispatcher
+        .gateways()
+        .iter()
+        .filter_map(|gateway| row(gateway, dispatcher, shared))
+        .collect();
+    store.set_gateways(&rows).await
+}
+
+/// Where gateways send from: they are not limited as strangers are.
+pub fn peers(dispatcher: &Dispatcher) -> Vec<Network> {
+    let of = |gateway: &Arc<Gateway>| {
+        let own = gateway.sources.is_empty().then(|| gateway.flow.remote.ip().into());
+        gateway.sources.iter().copied().chain(own).collect::<Vec<_>>()
+    };
+    dispatcher.gateways().iter().flat_map(of).collect()
+}
+
+/// A gateway as the store keeps it.
+pub fn row(gateway: &Gateway, dispatcher: &Dispatcher, shared: &Shared) -> Option<GatewayRow> {
+    let (health_note, order_note) = shared.gateways.notes(&gateway.name)?;
+    let is_in = |set: &Arc<Set>| set.members().any(|member| member.name == gateway.name);
+    let set = dispatcher.sets().iter().position(is_in)? + 1;
+    Some(GatewayRow {
+        name: gateway.name.to_string(),
+        set: i64::try_from(set).unwrap_or(0),
+        uri: format!("sip:{}", gateway.host),
+        priority: gateway.priority,
+        weight: gateway.weight,
+        is_probed: gateway.probe.is_some(),
+        state: GatewayState {
+            health: gateway.live.health(),
+            health_note,
+            order: gateway.live.order(),
+            order_note,
+        },
     })
 }
 

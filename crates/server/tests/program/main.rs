@@ -7,6 +7,7 @@ mod check;
 mod drain;
 mod example;
 mod exit_code;
+mod gateway;
 mod limit;
 mod load;
 mod panic;

@@ -24,7 +24,7 @@ pub struct Gateway {
     pub caps: Caps,
     /// A call of which nothing is heard for so long is over, for all that is counted.
     pub call_max: Duration,
-    /// Where its requests come from.
+    /// Where its requests come from; if empty, its own address and port.
     pub sources: Vec<Network>,
     /// They are taken without a challenge.
     pub inbound: bool,
@@ -158,7 +158,7 @@ pub(crate) mod tests {
             priority: 0,
             caps: Caps::default(),
             call_max: Duration::from_secs(4 * 3600),
-            sources: vec![remote.ip().into()],
+            sources: Vec::new(),
             inbound: true,
             trusted: true,
             probe: None,

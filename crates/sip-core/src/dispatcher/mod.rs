@@ -26,7 +26,7 @@ pub mod probe;
 pub mod route;
 pub mod set;
 
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use gateway::Gateway;
@@ -56,6 +56,9 @@ impl Dispatcher {
         let mut addresses: Vec<(IpAddr, usize)> = Vec::new();
         for (at, gateway) in gateways.iter().enumerate() {
             addresses.extend(gateway.sources.iter().filter_map(|n| Some((n.single()?, at))));
+            if gateway.sources.is_empty() {
+                addresses.push((gateway.flow.remote.ip().to_canonical(), at));
+            }
         }
         addresses.sort_unstable();
         Self { gateways, sets, routes, utc_offset, addresses }
@@ -81,20 +84,57 @@ impl Dispatcher {
         self.gateways.iter().find(|gateway| *gateway.name == *name)
     }
 
-    /// The gateway whose requests come from `ip`, if it may send any; the first of the file. An address on a datagram can
-    /// be forged: gateways belong where nobody else can send from.
-    pub fn speaks_from(&self, ip: IpAddr) -> Option<&Arc<Gateway>> {
+    /// The gateway that sends from `remote`, if it may send any requests; the first of the file. `port`: where its Via says
+    /// that it listens. An address on a datagram can be forged: gateways belong where nobody else can send from.
+    pub fn speaks_from(&self, remote: SocketAddr, port: u16) -> Option<&Arc<Gateway>> {
         if self.gateways.is_empty() {
             return None;
         }
-        let ip = ip.to_canonical();
+        let ip = remote.ip().to_canonical();
         let first = self.addresses.partition_point(|(address, _)| *address < ip);
-        let exact = self.addresses.get(first).filter(|(address, _)| *address == ip);
+        let same = self.addresses.iter().skip(first).take_while(|(address, _)| *address == ip);
+        let known = same.filter_map(|(_, at)| self.gateways.get(*at));
+        // Without a word about it, a gateway speaks from where it listens: others may live at its address.
+        let own_port = |gateway: &&Arc<Gateway>| {
+            let own = gateway.flow.remote.port();
+            !gateway.sources.is_empty() || own == remote.port() || own == port
+        };
         let wide = || {
             let within = |gateway: &&Arc<Gateway>| gateway.sources.iter().any(|n| n.contains(ip));
             self.gateways.iter().find(within)
         };
-        let gateway = exact.and_then(|(_, at)| self.gateways.get(*at)).or_else(wide)?;
+        let gateway = known.into_iter().find(own_port).or_else(wide)?;
         (gateway.inbound && !gateway.live.is_disabled()).then_some(gateway)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dispatcher::live::Order;
+
+    #[test]
+    fn a_gateway_is_known_by_where_it_sends_from() {
+        let mut wide = gateway::tests::gateway("wide", "203.0.113.9:5060");
+        wide.sources = vec!["198.51.100.0/24".parse().unwrap(), "203.0.113.9".parse().unwrap()];
+        let mut deaf = gateway::tests::gateway("deaf", "192.0.2.9:5060");
+        deaf.inbound = false;
+        let a = gateway::tests::gateway("a", "192.0.2.1:5060");
+        let b = gateway::tests::gateway("b", "192.0.2.1:5080");
+        let all = [a, b, wide, deaf].map(Arc::new).to_vec();
+        let dispatcher = Dispatcher::new(all, Vec::new(), Vec::new(), 0);
+        let from = |remote: &str, port| {
+            let gateway = dispatcher.speaks_from(remote.parse().unwrap(), port);
+            gateway.map(|gateway| gateway.name.to_string())
+        };
+        assert_eq!(from("192.0.2.1:5060", 0).as_deref(), Some("a"));
+        assert_eq!(from("192.0.2.1:5080", 0).as_deref(), Some("b"));
+        assert_eq!(from("192.0.2.1:40000", 5080).as_deref(), Some("b"), "a connection of its own");
+        assert_eq!(from("192.0.2.1:40000", 40000), None, "somebody else on the same machine");
+        assert_eq!(from("203.0.113.9:1", 1).as_deref(), Some("wide"));
+        assert_eq!(from("198.51.100.77:1", 1).as_deref(), Some("wide"));
+        assert_eq!(from("192.0.2.9:5060", 5060), None);
+        dispatcher.gateways()[0].live.set_order(Order::Disabled);
+        assert_eq!(from("192.0.2.1:5060", 5060), None);
     }
 }

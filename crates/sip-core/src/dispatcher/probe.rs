@@ -97,7 +97,11 @@ impl Prober {
         let Some(at) = self.entries.iter().position(|entry| *entry.gateway.name == *name) else {
             return false;
         };
-        self.set_due(at, turn.now);
+        let is_asked = self.entries.get(at).is_some_and(|entry| entry.asked.is_some());
+        if !is_asked {
+            // In a turn of its own.
+            self.set_due(at, turn.now + Duration::from_micros(1));
+        }
         true
     }
 

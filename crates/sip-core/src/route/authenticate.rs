@@ -11,6 +11,9 @@ use crate::rejection::Rejection;
 use crate::route::screen::Screened;
 use crate::turn::Turn;
 
+/// RFC 3261 §18.1.1: the port of a Via that names none.
+pub const PORT_DEFAULT: u16 = 5060;
+
 /// Who is asking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caller {
@@ -49,7 +52,8 @@ pub fn caller<'a>(
     }
     let config = turn.config;
     let domains = &config.domains;
-    if !registers && config.dispatcher.speaks_from(flow.remote.ip()).is_some() {
+    let port = screened.head.via.port.unwrap_or(PORT_DEFAULT);
+    if !registers && config.dispatcher.speaks_from(flow.remote, port).is_some() {
         return Ok((Caller::Gateway, None));
     }
     let (realm, role) = if registers {

@@ -13,7 +13,7 @@ use crate::dispatcher::gateway::Gateway;
 use crate::dispatcher::number::Matched;
 use crate::dispatcher::route::{Action, Route, Source, When, Who, Whom};
 use crate::flow::Flow;
-use crate::route::authenticate::Caller;
+use crate::route::authenticate::{Caller, PORT_DEFAULT};
 use crate::route::own;
 use crate::route::screen::Screened;
 use crate::turn::Turn;
@@ -67,7 +67,10 @@ impl<'a> Facts<'a> {
         let user = named.or_else(|| alias.map(|user| AorBuf::from(&*user)));
         let ip = flow.remote.ip();
         let gateway = match caller {
-            Caller::Gateway => turn.config.dispatcher.speaks_from(ip),
+            Caller::Gateway => {
+                let port = screened.head.via.port.unwrap_or(PORT_DEFAULT);
+                turn.config.dispatcher.speaks_from(flow.remote, port)
+            }
             _ => None,
         };
         let number = number(screened.uri.user.unwrap_or_default());
@@ -129,7 +132,8 @@ pub fn test<'r, 'f>(
         [] => Matched::whole(number),
         patterns => patterns.iter().find_map(|p| p.find(number)).ok_or(Miss::Number)?,
     };
-    if !sources.is_empty() && !sources.iter().any(|source| comes_from(turn, facts.ip, source)) {
+    if !sources.is_empty() && !sources.iter().any(|s| comes_from(turn, facts.ip, facts.gateway, s))
+    {
         return Err(Miss::Source);
     }
     let method = facts.request.method();
@@ -179,13 +183,16 @@ fn is_to(turn: &Turn<'_>, facts: &Facts<'_>, whom: &Whom) -> bool {
 }
 
 /// Whether this is where a packet from `ip` came from.
-pub fn comes_from(turn: &Turn<'_>, ip: IpAddr, source: &Source) -> bool {
+pub fn comes_from(
+    turn: &Turn<'_>,
+    ip: IpAddr,
+    gateway: Option<&Arc<Gateway>>,
+    source: &Source,
+) -> bool {
     match source {
         Source::Trusted => turn.config.limits.trusted.iter().any(|n| n.contains(ip)),
         Source::Network(network) => network.contains(ip),
-        Source::Gateway(name) => {
-            turn.config.dispatcher.speaks_from(ip).is_some_and(|gateway| gateway.name == *name)
-        }
+        Source::Gateway(name) => gateway.is_some_and(|gateway| gateway.name == *name),
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Question<'q> {
     pub from: Option<&'q str>,
     /// `None`: where `from` is registered, or a gateway is.
     pub source: Option<IpAddr>,
+    /// The port, if it counts.
+    pub port: Option<u16>,
 }
 
 /// One room.
@@ -105,7 +107,7 @@ fn arrival(
     let registered = bindings.as_ref().and_then(|all| all.iter().next()).map(|b| b.flow());
     let flow = match (question.source, registered) {
         (Some(ip), _) => {
-            let remote = SocketAddr::new(ip, PORT);
+            let remote = SocketAddr::new(ip, question.port.unwrap_or(PORT));
             let listener = turn.config.listener_for(Transport::Udp, remote);
             Flow::udp(listener.unwrap_or(ListenerId(0)), remote)
         }
@@ -123,7 +125,9 @@ fn arrival(
     }
     if let (Some(aor), Some(_)) = (&aor, registered.filter(|flow| flow.remote.ip() == ip)) {
         let _ = write!(text, " ({} is registered from here)", &**aor);
-    } else if let Some(gateway) = turn.config.dispatcher.speaks_from(ip) {
+    } else if let Some(gateway) =
+        turn.config.dispatcher.speaks_from(flow.remote, flow.remote.port())
+    {
         let _ = write!(text, " (gateway {})", gateway.name);
     }
     told.step("listener", text, 0);
@@ -153,7 +157,7 @@ fn caller(
     screened: &Screened<'_>,
     told: &mut Explanation,
 ) -> Result<Caller, Rejection> {
-    if let Some(gateway) = turn.config.dispatcher.speaks_from(flow.remote.ip()) {
+    if let Some(gateway) = turn.config.dispatcher.speaks_from(flow.remote, flow.remote.port()) {
         let text = format!("not needed: gateway {} is known by its address", gateway.name);
         told.step("auth", text, gateway.line);
         return Ok(Caller::Gateway);

@@ -60,6 +60,12 @@ impl SharedGateways {
         }
     }
 
+    /// Of its health, and of the operator's order.
+    pub fn notes(&self, name: &str) -> Option<(Note, Note)> {
+        let entries = self.entries.lock();
+        entries.get(name).map(|entry| (entry.health.clone(), entry.order.clone()))
+    }
+
     /// What is to be said about it: of the operator's order if it is not in use for that, else of its health.
     pub fn note(&self, name: &str) -> Option<Note> {
         let entries = self.entries.lock();

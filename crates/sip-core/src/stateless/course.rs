@@ -68,7 +68,9 @@ pub fn of(
     let dialog_with = sealed
         .and_then(|key| members.iter().find(|member| member.key() == key))
         .or_else(|| named(settings, request, &routes));
-    let is_welcome = |source: &Source| condition::comes_from(turn, flow.remote.ip(), source);
+    let port = request.via().map_err(screen::syntax)?.port.unwrap_or(PORT_DEFAULT);
+    let from = turn.config.dispatcher.speaks_from(flow.remote, port);
+    let is_welcome = |source: &Source| condition::comes_from(turn, flow.remote.ip(), from, source);
     if dialog_with.is_none()
         && !settings.sources.is_empty()
         && !settings.sources.iter().any(is_welcome)

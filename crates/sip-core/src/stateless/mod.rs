@@ -55,6 +55,13 @@ pub struct Hop {
     pub live: Arc<Live>,
 }
 
+impl Hop {
+    /// One of which nothing is known.
+    pub fn new(flow: Flow, is_fixed: bool) -> Self {
+        Self { flow, is_fixed, live: Arc::default() }
+    }
+}
+
 /// Whom a stateless proxy forwards to.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -68,6 +75,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// From everywhere to these.
+    pub fn new(set: HashedSet<Hop>, record_route: bool) -> Self {
+        Self { set, record_route, sources: Vec::new(), all_down: AllDown::default() }
+    }
+
     pub fn has_member(&self, ip: core::net::IpAddr) -> bool {
         self.set.members().iter().any(|member| member.hop.flow.remote.ip() == ip)
     }

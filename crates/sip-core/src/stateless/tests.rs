@@ -38,15 +38,10 @@ fn core(n: usize) -> String {
 fn settings(cores: &[usize], record_route: bool) -> Settings {
     let member = |n: &usize| {
         let flow = Flow::udp(ListenerId(0), core(*n).parse().unwrap());
-        let hop = Hop { flow, is_fixed: false, live: Arc::default() };
+        let hop = Hop::new(flow, false);
         Member::new(&format!("core-{n}"), 1, hop)
     };
-    Settings {
-        set: HashedSet::new(cores.iter().map(member).collect()),
-        record_route,
-        sources: Vec::new(),
-        all_down: AllDown::default(),
-    }
+    Settings::new(HashedSet::new(cores.iter().map(member).collect()), record_route)
 }
 
 impl Edge {
