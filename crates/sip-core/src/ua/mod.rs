@@ -1,8 +1,27 @@
-//! The server as a user agent of its own (RFC 3261 §8.2, §11): what it answers about itself, and how it answers at
-//! all. Everything here is stateless (§8.2.7): the same request gets the same answer, tag included.
+//! User agents (RFC 3261 §8): what the server answers about itself, and a whole phone without sound.
+//!
+//! ```text
+//! options reply                             the server as a user agent of its own (§8.2, §11): stateless (§8.2.7)
+//! settings command event outbox             what a phone is told, asked and tells: its interface
+//! user_agent                                UserAgent: one input in, everything that follows from it out
+//! locate                                    where a request goes
+//! ```
 
+pub mod command;
+pub mod event;
+pub mod locate;
 pub mod options;
+pub mod outbox;
 pub mod reply;
+pub mod settings;
+pub mod user_agent;
+
+pub use command::{Body, By, CallId, CallOptions, Command, Input, RequestId, ResolveFailure};
+pub use event::{EndedBy, Event, Failure, RegisteredContact, Registration, Subject};
+pub use locate::NextHop;
+pub use outbox::{Outbox, Resolve};
+pub use settings::{Credentials, Reliable, Secret, Settings};
+pub use user_agent::{Sizes, UserAgent};
 
 use sip_message::{Method, Request};
 
