@@ -1,6 +1,7 @@
 //! `Settings`: what a user agent is told once, at its start: who it is, where it listens, what it may prove and what it
 //! supports. It never changes by itself and holds no state.
 
+pub use crate::auth::client::{Credentials, Secret};
 use crate::config::{Listener, Timers};
 use crate::time::Duration;
 
@@ -75,30 +76,4 @@ pub enum Reliable {
     Supported,
     /// Required of every callee.
     Required,
-}
-
-/// A name and what proves it, for one realm.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
-    pub user: Box<str>,
-    /// Empty: any realm of our own domain or our outbound proxy.
-    pub realm: Box<str>,
-    pub secret: Secret,
-}
-
-#[derive(Clone, PartialEq, Eq)]
-pub enum Secret {
-    Password(Box<str>),
-    /// `H(user:realm:password)` in hexadecimal, per algorithm; good for the one realm it was made for.
-    Ha1 {
-        sha256: Option<Box<str>>,
-        md5: Option<Box<str>>,
-    },
-}
-
-impl core::fmt::Debug for Credentials {
-    /// Without the secret: settings get printed.
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "Credentials({:?} in {:?})", self.user, self.realm)
-    }
 }
