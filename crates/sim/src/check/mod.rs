@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sip_core::output::Event;
 use sip_core::time::Instant;
+use sip_core::ua::Sizes;
 
 use crate::heard::Heard;
 use crate::network::PlaceId;
@@ -38,6 +39,13 @@ pub fn all(world: &World) -> Vec<String> {
             if let Event::LimitHit { limit, .. } = event {
                 wrong.push(format!("limit exceeded: {limit}"));
             }
+        }
+    }
+    for phone in world.phones() {
+        let left = phone.agent.borrow().mind.as_ref().map(|mind| mind.sizes()).unwrap_or_default();
+        if left != Sizes::default() {
+            let name = phone.name();
+            wrong.push(format!("something is left 64*T1 after the last message: {name} {left:?}"));
         }
     }
     wrong.retain(|w| !world.allowed.iter().any(|a| w.contains(a)));

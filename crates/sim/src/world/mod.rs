@@ -19,12 +19,14 @@ use sip_core::forwarding::Forwards;
 use sip_core::input::Input;
 use sip_core::output::ClientToken;
 use sip_core::time::{Duration, Instant};
+use sip_core::ua::NextHop;
 use sip_message::frame::Framer;
 
 use crate::heard::Heard;
 use crate::network::{Network, PlaceId};
 use crate::phone::Phone;
 use crate::phone::agent::Agent;
+use crate::phone::softphone::{Mind, Softphone};
 use crate::server::{Server, Store};
 use crate::wire::Trace;
 
@@ -35,10 +37,31 @@ pub const GIVE_UP: Duration = Duration::from_secs(32);
 
 /// What is under way.
 enum Parcel {
-    Datagram { to: PlaceId, from: SocketAddr, bytes: Bytes, message: Rc<Heard> },
-    Segment { to: PlaceId, connection: ConnectionId, bytes: Bytes },
-    Closed { server: usize, connection: ConnectionId },
-    Work { server: usize, node: usize, input: Input },
+    Datagram {
+        to: PlaceId,
+        from: SocketAddr,
+        bytes: Bytes,
+        message: Rc<Heard>,
+    },
+    Segment {
+        to: PlaceId,
+        connection: ConnectionId,
+        bytes: Bytes,
+    },
+    Closed {
+        server: usize,
+        connection: ConnectionId,
+    },
+    Work {
+        server: usize,
+        node: usize,
+        input: Input,
+    },
+    /// A user agent's request could not be sent.
+    Unsent {
+        phone: usize,
+        token: ClientToken,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -201,6 +224,30 @@ impl World {
         let phone = self.add_phone(name, user, transport, server);
         self.enroll(&phone, user, server, registered);
         phone
+    }
+
+    /// A real user agent with an account and a binding, reached over UDP.
+    pub fn softphone(&mut self, name: &str) -> Softphone {
+        self.softphone_of(name, name, Transport::Udp, true)
+    }
+
+    /// The same with everything said: `registered`, as if it had been before the scenario begins.
+    pub fn softphone_of(
+        &mut self,
+        name: &str,
+        user: &str,
+        transport: Transport,
+        registered: bool,
+    ) -> Softphone {
+        let phone = self.phone_of(name, user, transport, 0, registered);
+        {
+            let mut agent = phone.agent.borrow_mut();
+            let (contact, address) = (agent.contact(), agent.address);
+            let hop = NextHop::address(transport, agent.proxy);
+            let mind = Mind::new(user, &agent.domain, &contact, address, hop);
+            agent.mind = Some(Box::new(mind));
+        }
+        Softphone { phone }
     }
 
     /// Account, password and, if it is to be so, binding.

@@ -8,6 +8,7 @@ mod tests;
 use sip_message::{CSeq, Contacts, Head, NameAddr, Request, Response, Uri};
 
 pub use addressing::Addressing;
+pub(crate) use addressing::request_uri;
 
 use crate::rejection::Rejection;
 

@@ -3,17 +3,38 @@
 //! ```text
 //! options reply                             the server as a user agent of its own (§8.2, §11): stateless (§8.2.7)
 //! settings command event outbox             what a phone is told, asked and tells: its interface
-//! user_agent                                UserAgent: one input in, everything that follows from it out
-//! locate                                    where a request goes
+//! user_agent stack                          UserAgent: one input in, everything that follows from it out
+//! draft exchange outcome redirect locate    a request of ours through all its tries, until its owner hears of it
+//! admit served reason                       a request of others: checked (§8.2), answered
+//! calls call/ alarm                         INVITE and everything inside its dialogs
+//! registration/ single                      REGISTER (§10), requests without a dialog
+//! mint headers                              names nobody can guess; lines that many messages share
 //! ```
 
+mod admit;
+mod alarm;
+mod call;
+mod calls;
 pub mod command;
+mod draft;
 pub mod event;
+mod exchange;
+mod headers;
 pub mod locate;
+mod mint;
 pub mod options;
 pub mod outbox;
+mod outcome;
+mod reason;
+mod redirect;
+mod registration;
 pub mod reply;
+mod served;
 pub mod settings;
+mod single;
+mod stack;
+#[cfg(test)]
+mod table;
 pub mod user_agent;
 
 pub use command::{Body, By, CallId, CallOptions, Command, Input, RequestId, ResolveFailure};

@@ -1,5 +1,6 @@
 //! `Outbox`: everything a user agent wants done. There is no other way out; the caller reuses it, turn after turn.
 
+use crate::flow::ConnectionId;
 use crate::output::{AskId, Transmit};
 
 use super::event::Event;
@@ -11,6 +12,8 @@ pub struct Outbox {
     /// Names to be resolved (RFC 3263): the shell answers each with `Input::Resolved`.
     pub resolves: Vec<Resolve>,
     pub events: Vec<Event>,
+    /// Streams on which our keep-alives are not answered any more (RFC 5626 §4.4.1): the shell closes them.
+    pub closes: Vec<ConnectionId>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,9 +27,13 @@ impl Outbox {
         self.transmits.clear();
         self.resolves.clear();
         self.events.clear();
+        self.closes.clear();
     }
 
     pub fn is_empty(&self) -> bool {
-        self.transmits.is_empty() && self.resolves.is_empty() && self.events.is_empty()
+        self.transmits.is_empty()
+            && self.resolves.is_empty()
+            && self.events.is_empty()
+            && self.closes.is_empty()
     }
 }
