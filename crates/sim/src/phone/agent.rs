@@ -305,7 +305,7 @@ impl Agent {
     }
 
     pub fn next_alarm(&self) -> Option<Instant> {
-        let plan = self.mind.as_ref().and_then(|mind| mind.next_plan());
+        let plan = self.mind.as_ref().filter(|_| !self.dead).and_then(|mind| mind.next_plan());
         self.alarms.keys().next().map(|(at, _)| *at).into_iter().chain(plan).min()
     }
 

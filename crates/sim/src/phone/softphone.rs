@@ -182,9 +182,15 @@ impl Softphone {
         self.phone.agent.borrow_mut().mind.as_deref_mut().map(act)
     }
 
-    /// Before the first command.
+    /// Before the first call is named.
+    ///
+    /// # Panics
+    /// When it would have no effect any more: a mistake in the scenario.
     pub fn configure(&self, change: impl FnOnce(&mut Settings)) -> &Self {
-        self.mind(|mind| change(&mut mind.settings));
+        self.mind(|mind| {
+            assert!(mind.ua.is_none(), "the user agent lives already");
+            change(&mut mind.settings);
+        });
         self
     }
 

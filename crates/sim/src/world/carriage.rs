@@ -114,6 +114,10 @@ impl World {
     pub(super) fn flush(&mut self, phone: usize) {
         let Some(p) = self.phones.get(phone).cloned() else { return };
         let outs = std::mem::take(&mut p.agent.borrow_mut().out);
+        let closes = p.agent.borrow_mut().mind.as_mut().map(|m| std::mem::take(&mut m.closes));
+        for id in closes.unwrap_or_default() {
+            self.close(usize::try_from(id.0).map_or(0, |i| i.saturating_sub(1)));
+        }
         let source = p.address();
         for Out { target, bytes, token } in outs {
             self.judge(phone, &bytes);
@@ -121,10 +125,6 @@ impl World {
                 Transport::Udp => self.send_datagram(p.place, source, target.address, bytes),
                 Transport::Tcp => self.send_stream_from_phone(phone, target, bytes, token),
             }
-        }
-        let closes = p.agent.borrow_mut().mind.as_mut().map(|m| std::mem::take(&mut m.closes));
-        for id in closes.unwrap_or_default() {
-            self.close(usize::try_from(id.0).map_or(0, |i| i.saturating_sub(1)));
         }
     }
 
@@ -376,5 +376,8 @@ impl World {
 }
 
 fn hear(bytes: &Bytes) -> Rc<Heard> {
+    if bytes.iter().all(|b| matches!(b, b'\r' | b'\n')) {
+        return Heard::blank();
+    }
     Heard::parse(bytes).unwrap_or_else(|_| Heard::broken())
 }

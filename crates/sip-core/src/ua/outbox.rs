@@ -12,7 +12,8 @@ pub struct Outbox {
     /// Names to be resolved (RFC 3263): the shell answers each with `Input::Resolved`.
     pub resolves: Vec<Resolve>,
     pub events: Vec<Event>,
-    /// Streams on which our keep-alives are not answered any more (RFC 5626 §4.4.1): the shell closes them.
+    /// Streams on which our keep-alives are not answered any more (RFC 5626 §4.4.1): the shell closes them
+    /// before it sends `transmits`, which would otherwise leave by a stream that leads nowhere.
     pub closes: Vec<ConnectionId>,
 }
 

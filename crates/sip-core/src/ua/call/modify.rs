@@ -7,6 +7,7 @@ use crate::time::Duration;
 use crate::transaction::ContextId;
 
 use super::negotiation::{Event as Offer, State as Negotiation, Verdict};
+use super::serve::TRYING;
 use super::session_timer::{self, Wish};
 use super::{Call, Repeating, Waiting};
 use crate::ua::alarm::Alarm;
@@ -272,6 +273,7 @@ impl Call {
             return;
         }
         self.waiting = Some(Waiting::Reinvite(context));
+        turn.stack.alarms.set(self.id, Alarm::Trying, turn.now + TRYING);
         self.note_peer(request);
         turn.tell(Event::Offered { call: self.id, body });
     }
@@ -334,6 +336,7 @@ impl Call {
     pub fn answer_offer(&mut self, turn: &mut Turn<'_>, body: Body) {
         let Some(waiting) = self.waiting.take() else { return };
         let Some(leg) = self.current() else { return };
+        turn.stack.alarms.stop(self.id, Alarm::Trying);
         match waiting {
             Waiting::Reinvite(context) | Waiting::Update(context) => {
                 let body = self.describe(leg, Some(body));
@@ -388,6 +391,7 @@ impl Call {
     pub fn refuse_offer(&mut self, turn: &mut Turn<'_>, status: u16) {
         let status = if (300..700).contains(&status) { status } else { 488 };
         let Some(waiting) = self.waiting.take() else { return };
+        turn.stack.alarms.stop(self.id, Alarm::Trying);
         match waiting {
             Waiting::Reinvite(context) | Waiting::Update(context) | Waiting::Prack(context) => {
                 self.withdraw(true);

@@ -10,7 +10,7 @@ use crate::transaction::ContextId;
 
 use super::callee::{Action, Event, State};
 use super::negotiation::{Event as Offer, State as Negotiation};
-use super::{Call, Leg, Note, Repeating, Side, caller, reliable, session_timer};
+use super::{Call, Leg, Note, Repeating, Side, Waiting, caller, reliable, session_timer};
 use crate::ua::alarm::Alarm;
 use crate::ua::command::{Body, CallId};
 use crate::ua::draft::Lines;
@@ -21,7 +21,7 @@ use crate::ua::settings::Reliable;
 use crate::ua::stack::Turn;
 
 /// RFC 3261 §17.2.1: how long our user may take to say something before we say 100.
-const TRYING: Duration = Duration::from_millis(200);
+pub(super) const TRYING: Duration = Duration::from_millis(200);
 /// RFC 3261 §13.3.1.1: "at every minute".
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -259,7 +259,11 @@ impl Call {
     pub fn alarm(&mut self, turn: &mut Turn<'_>, alarm: Alarm) {
         match alarm {
             Alarm::Trying => {
-                if let Some(context) = self.served {
+                let context = match self.waiting {
+                    Some(Waiting::Reinvite(context)) => Some(context),
+                    _ => self.served,
+                };
+                if let Some(context) = context {
                     turn.respond(context, &Answer::new(100));
                 }
             }
