@@ -376,7 +376,7 @@ impl World {
 }
 
 fn hear(bytes: &Bytes) -> Rc<Heard> {
-    if bytes.iter().all(|b| matches!(b, b'\r' | b'\n')) {
+    if !bytes.is_empty() && bytes.iter().all(|b| matches!(b, b'\r' | b'\n')) {
         return Heard::blank();
     }
     Heard::parse(bytes).unwrap_or_else(|_| Heard::broken())

@@ -374,6 +374,17 @@ impl World {
         self.places.get(place.0).map_or("?", |p| &p.name)
     }
 
+    /// A real user agent.
+    pub fn is_softphone(&self, place: PlaceId) -> bool {
+        let found = self.phones.iter().find(|phone| phone.place == place);
+        found.is_some_and(|phone| phone.agent.borrow().mind.is_some())
+    }
+
+    /// Its messages are ours to answer for.
+    pub fn is_ours(&self, place: PlaceId) -> bool {
+        self.is_server(place) || self.is_softphone(place)
+    }
+
     pub fn is_server(&self, place: PlaceId) -> bool {
         self.places.get(place.0).is_some_and(|p| matches!(p.kind, Kind::Server(_)))
     }

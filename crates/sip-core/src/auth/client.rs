@@ -299,10 +299,13 @@ impl Keyring {
         }
     }
 
-    /// The algorithm that the registrar's realm is answered with.
-    pub fn algorithm(&self, asked: &Asked) -> Option<Algorithm> {
-        let (realm, role) = asked.realms.first()?;
-        let is_it = |p: &&Protection| p.realm == *realm && p.role == *role;
+    /// The algorithm that a REGISTER was answered with: of the realm that asked for it, or that was answered unasked.
+    pub fn algorithm(&self, asked: &Asked, flow: Option<&Flow>) -> Option<Algorithm> {
+        let place = flow.map(|flow| (flow.transport, flow.remote));
+        let is_it = |p: &&Protection| match asked.realms.first() {
+            Some((realm, role)) => p.realm == *realm && p.role == *role,
+            None => p.role == Role::Registrar && Some(p.place) == place,
+        };
         self.protections.iter().find(is_it).map(|p| p.algorithm)
     }
 }

@@ -35,6 +35,8 @@ mod single;
 mod stack;
 #[cfg(test)]
 mod table;
+#[cfg(test)]
+mod tests;
 pub mod user_agent;
 
 pub use command::{Body, By, CallId, CallOptions, Command, Input, RequestId, ResolveFailure};

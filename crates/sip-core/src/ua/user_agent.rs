@@ -217,7 +217,12 @@ impl State {
                 stateless(turn, &request, flow, &Rejection::does_not_exist());
             }
             Matched::New(key) => self.serve(turn, flow, request, key),
-            Matched::Unreadable(error) => stateless(turn, &request, flow, &Rejection::from(error)),
+            // RFC 3261 §17: nothing answers an ACK; without a Via nobody would know the answer.
+            Matched::Unreadable(error) => {
+                if request.method() != Method::Ack && request.via().is_ok() {
+                    stateless(turn, &request, flow, &Rejection::from(error));
+                }
+            }
         }
     }
 

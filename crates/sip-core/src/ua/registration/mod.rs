@@ -120,7 +120,9 @@ impl Registration {
     pub fn blank(&mut self, turn: &mut Turn<'_>, flow: &Flow, bytes: &[u8]) {
         if bytes == PING {
             turn.stack.wire.send(*flow, bytes::Bytes::from_static(b"\r\n"));
-        } else if self.flow.is_some_and(|ours| ours.connection == flow.connection) {
+        } else if flow.connection != ConnectionId::NONE
+            && self.flow.is_some_and(|ours| ours.connection == flow.connection)
+        {
             self.answers_pings = true;
             self.pong_by = None;
         }
@@ -376,7 +378,7 @@ pub(super) fn report(
         flow: from.copied().or(exchange.flow)?,
         round_trips: exchange.tries,
         took: turn.now.since(exchange.began),
-        algorithm: turn.stack.keyring.algorithm(&exchange.asked),
+        algorithm: turn.stack.keyring.algorithm(&exchange.asked, exchange.flow.as_ref()),
         again: false,
     }))
 }
