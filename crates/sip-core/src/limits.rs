@@ -34,6 +34,8 @@ pub const BREADTH: Limit = limit("max_breadth", 60, 440);
 pub const HOPS: Limit = limit("max_forwards", 70, 483);
 /// Requests of a user agent that wait for an answer.
 pub const EXCHANGES: Limit = limit("user_agent_requests", 1 << 14, 503);
+/// Requests of others that a user agent remembers until the end of their transactions.
+pub const SERVED: Limit = limit("user_agent_served", 1 << 12, 503);
 /// Dialogs that one INVITE of a user agent may make (RFC 3261 §13.2.2.4): as many as forks.
 pub const DIALOGS: Limit = limit("dialogs_per_invite", FORKS.max, 486);
 /// Redirections that one request follows (RFC 3261 §8.1.3.4), and targets it keeps for later.
@@ -50,6 +52,7 @@ pub const TABLE: &[Limit] = &[
     BREADTH,
     HOPS,
     EXCHANGES,
+    SERVED,
     DIALOGS,
     REDIRECTS,
     RELIABLE_QUEUED,

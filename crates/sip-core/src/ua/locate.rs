@@ -76,3 +76,54 @@ impl fmt::Display for NextHop {
         self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hop(uri: &str) -> Option<String> {
+        let uri = Uri::parse(uri.as_bytes()).unwrap();
+        let hop = NextHop::of(&uri)?;
+        Some(format!("{hop} {:?}", hop.transport))
+    }
+
+    /// RFC 3261 §19.1.1, RFC 3263 §4.1: what a URI says about the way to it.
+    #[test]
+    fn what_a_uri_says() {
+        for (uri, wanted) in [
+            ("sip:bob@Example.COM", Some("example.com None")),
+            ("sip:bob@example.com:5070;transport=TCP", Some("example.com:5070 Some(Tcp)")),
+            ("sip:bob@example.com;maddr=192.0.2.9;transport=udp", Some("192.0.2.9 Some(Udp)")),
+            ("sip:[2001:db8::1]:5062", Some("[2001:db8::1]:5062 None")),
+            ("sip:bob@example.com;transport=tls", None),
+            ("sips:bob@example.com", None),
+            ("tel:+15551234", None),
+        ] {
+            assert_eq!(hop(uri).as_deref(), wanted, "{uri}");
+        }
+    }
+
+    #[test]
+    fn addresses_need_no_question() {
+        let listener = |transport, address: &str| Listener {
+            transport,
+            address: address.parse().unwrap(),
+            advertised: address.into(),
+        };
+        let listeners = [
+            listener(Transport::Tcp, "192.0.2.1:5060"),
+            listener(Transport::Udp, "[2001:db8::1]:5060"),
+        ];
+        let flow = |transport, host: &str| {
+            let hop = NextHop { transport, host: host.into(), port: None };
+            hop.flow(&listeners).map(|flow| flow.map(|f| (f.to_string(), f.listener.0)))
+        };
+        assert_eq!(flow(None, "example.com"), None);
+        assert_eq!(flow(None, "[2001:db8::2]"), Some(Some(("udp:[2001:db8::2]:5060".into(), 1))));
+        // Nobody said UDP, and there is only a stream.
+        assert_eq!(flow(None, "192.0.2.2"), Some(Some(("tcp:192.0.2.2:5060".into(), 0))));
+        assert_eq!(flow(Some(Transport::Udp), "192.0.2.2"), Some(None));
+        let own = NextHop::address(Transport::Udp, "[2001:db8::2]:7".parse().unwrap());
+        assert_eq!(own.to_string(), "[2001:db8::2]:7");
+    }
+}

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use sip_message::{Name, Request, write};
 
 use crate::flow::Flow;
+use crate::limits;
 use crate::rejection::Rejection;
 use crate::transaction::{ContextId, ServerId, ServerKey};
 
@@ -76,6 +77,9 @@ impl Turn<'_> {
         flow: &Flow,
         tag: Box<str>,
     ) -> Option<ContextId> {
+        if self.stack.served.len() >= limits::SERVED.max {
+            return None;
+        }
         let context = self.stack.context();
         let accepted = self.stack.transactions.accept(key, &request, flow, context);
         let server = accepted.ok()?;

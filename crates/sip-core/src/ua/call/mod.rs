@@ -267,6 +267,7 @@ impl Call {
     }
 
     fn send_bye(&mut self, turn: &mut Turn<'_>) {
+        self.stop_session(turn);
         let sent = self.current().and_then(|leg| {
             let mut lines = Lines::default();
             if let Some(reason) = self.reason() {
@@ -274,7 +275,6 @@ impl Call {
             }
             self.send(turn, leg, Purpose::Bye, lines, None)
         });
-        self.stop_session(turn);
         if sent.is_none() {
             self.bye_done(turn);
         }
@@ -321,6 +321,10 @@ impl Call {
             turn.stack.alarms.stop(self.id, alarm);
         }
         self.retry = None;
+        // A re-INVITE that the peer never answers would wait for ever (RFC 3261 §9.1).
+        if let Some((open, ..)) = self.offered.take() {
+            turn.cancel(open);
+        }
         self.end_waiting(turn);
         self.end_referrals(turn);
     }

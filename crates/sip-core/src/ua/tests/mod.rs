@@ -2,6 +2,7 @@
 //! phones and a network is in the simulation.
 
 mod caller;
+mod hostile;
 mod inside;
 mod registrar;
 mod server;
@@ -57,6 +58,11 @@ impl Lab {
             self.sent.push((transmit.flow, text));
         }
         self.events.extend(out.events);
+        // No name leads anywhere here.
+        for Resolve { ask, .. } in out.resolves {
+            let flows = Err(ResolveFailure { why: "no such name".into() });
+            self.input(Input::Resolved { ask, flows });
+        }
     }
 
     pub fn command(&mut self, command: Command) {
