@@ -4,6 +4,7 @@
 //! target resolve transport    whom people mean, where that is, and the sockets to it
 //! engine clock                one loop that drives `sip_core::ua::UserAgent`
 //! profile register request    who we are; registering; one request and its answer
+//! media                       RTP sockets, WAV files, tone, echo, digits
 //! failure                     what a person reads when it did not work, and the exit code
 //! load digest                 the load generator, on its own
 //! ```
@@ -18,6 +19,7 @@ pub mod engine;
 pub mod failure;
 pub mod interrupt;
 pub mod load;
+pub mod media;
 pub mod profile;
 pub mod register;
 pub mod request;
