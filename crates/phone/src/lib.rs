@@ -4,6 +4,7 @@
 //! target resolve transport    whom people mean, where that is, and the sockets to it
 //! engine clock                one loop that drives `sip_core::ua::UserAgent`
 //! profile register request    who we are; registering; one request and its answer
+//! call                        placing and answering calls, hold, keys, transfers
 //! media                       RTP sockets, WAV files, tone, echo, digits
 //! failure                     what a person reads when it did not work, and the exit code
 //! load digest                 the load generator, on its own
@@ -13,6 +14,7 @@
 //! under test shares its bugs, and it must be cheaper than what it measures. The phone does: it shall behave as we say a
 //! phone should. Neither prints anything; the command line does.
 
+pub mod call;
 pub mod clock;
 pub mod digest;
 pub mod engine;
