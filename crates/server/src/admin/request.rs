@@ -32,6 +32,10 @@ pub enum Request {
         name: String,
         change: Change,
     },
+    /// What a user's digest is made of, for a phone of the same owner as the store, and where we listen.
+    Credential {
+        name: String,
+    },
 }
 
 impl Request {
@@ -48,6 +52,7 @@ impl Request {
             }
             Request::UserRemove { name } => json!({"v": 1, "ask": "user-remove", "name": name}),
             Request::UserForward { name, change } => change.to_json(name),
+            Request::Credential { name } => json!({"v": 1, "ask": "credential", "name": name}),
         }
     }
 
@@ -66,6 +71,7 @@ impl Request {
             "user-forward" => {
                 Request::UserForward { name: text("name")?, change: Change::from_json(value) }
             }
+            "credential" => Request::Credential { name: text("name")? },
             _ => return None,
         })
     }
