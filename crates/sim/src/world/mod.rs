@@ -196,6 +196,19 @@ impl World {
         phone
     }
 
+    /// How much this phone is preferred, if it is registered.
+    pub fn prefer(&mut self, phone: &Phone, q: u16) {
+        let (contact, user) = (phone.contact(), phone.agent.borrow().user.clone());
+        if self.bindings(&user).contains(&contact) {
+            let (address, transport, now) =
+                (phone.address(), phone.agent.borrow().transport, self.now);
+            if let Some(s) = self.servers.first_mut() {
+                let flow = s.flow(transport, ConnectionId::NONE, address);
+                s.preload_with_q(now, &user, &contact, flow, q);
+            }
+        }
+    }
+
     /// A phone with an account that has not registered yet.
     pub fn unregistered(&mut self, name: &str) -> Phone {
         self.phone_of(name, name, Transport::Udp, 0, false)
