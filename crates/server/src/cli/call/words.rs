@@ -71,7 +71,8 @@ impl Printer {
     fn draw(&mut self, note: &Note, talked: Duration, figures: &Figures) {
         let keys = if self.keys { keyboard::HELP } else { "" };
         let line = format!(" {}{}   {keys}", number(note.call), talking(talked, figures));
-        let _ = write!(std::io::stdout(), "\r\x1b[K{line}");
+        // Without wrapping: a line broken in two could not be drawn again.
+        let _ = write!(std::io::stdout(), "\r\x1b[K\x1b[?7l{line}\x1b[?7h");
         let _ = std::io::stdout().flush();
         self.drawn = true;
     }
