@@ -129,3 +129,37 @@ fn headers_of_the_user() {
     let invite = lab.last();
     assert!(invite.contains("\r\nX-Mine: 1\r\n") && !invite.contains("\r\nVia: evil"), "{invite}");
 }
+
+/// Hung up while a challenge is on its way: the INVITE is not tried again (RFC 3261 §9.1, §22.1).
+#[test]
+fn hung_up_over_a_challenge() {
+    let mut lab = Lab::new(settings());
+    let call = call(&mut lab, offer());
+    let invite = lab.last();
+    lab.answer_to(&invite, 100, "p", "", "");
+    lab.command(Command::HangUp { call });
+    assert!(lab.last().starts_with("CANCEL "), "{}", lab.last());
+    let asks = "Proxy-Authenticate: Digest realm=\"r\", nonce=\"1\", qop=\"auth\"\r\n";
+    lab.answer_to(&invite, 407, "p", asks, "");
+    assert_eq!(lab.said().last().map(String::as_str), Some("ACK sip:bob@192.0.2.2 SIP/2.0"));
+    assert!(matches!(lab.events.last(), Some(Event::Ended { by: EndedBy::Us, .. })));
+    lab.pass(Duration::from_secs(40));
+    assert!(lab.is_empty(), "{:?}", lab.ua.sizes());
+}
+
+/// RFC 3261 §12.3: the final response ends the early dialogs; those of the next INVITE are counted anew.
+#[test]
+fn early_dialogs_end_with_their_invite() {
+    let mut lab = Lab::new(settings());
+    call(&mut lab, offer());
+    for tag in ["b", "c"] {
+        lab.answer("INVITE", 180, tag, CONTACT, "");
+    }
+    lab.answer("INVITE", 302, "p", "Contact: <sip:carol@192.0.2.2>\r\n", "");
+    lab.answer("INVITE", 180, "d", CONTACT, "");
+    let early = |event: &Event| match event {
+        Event::Ringing { early, .. } => Some(*early),
+        _ => None,
+    };
+    assert_eq!(lab.events.iter().filter_map(early).collect::<Vec<_>>(), [0, 1, 0]);
+}

@@ -216,3 +216,18 @@ fn digits() {
     let Some(Event::InfoAnswered { outcome: Err(why), .. }) = lab.events.last() else { panic!() };
     assert_eq!(why.to_string(), "415 Said");
 }
+
+/// A re-INVITE that the peer only ever answers 100 does not outlive the call: it is cancelled (RFC 3261 §9.1).
+#[test]
+fn hung_up_over_our_own_offer() {
+    let mut lab = Lab::new(settings());
+    let (call, _) = answered(&mut lab, "");
+    lab.command(Command::Offer { call, body: Body::sdp(&b"hold"[..]), by: By::Reinvite });
+    lab.answer("INVITE", 100, "", "", "");
+    lab.said();
+    lab.command(Command::HangUp { call });
+    let said = lab.said();
+    assert!(said[0].starts_with("CANCEL ") && said[1].starts_with("BYE "), "{said:?}");
+    lab.pass(Duration::from_secs(80));
+    assert!(lab.is_empty(), "{:?}", lab.ua.sizes());
+}
