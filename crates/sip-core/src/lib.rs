@@ -7,7 +7,8 @@
 //! time flow seal limits config forwarding  words everybody uses
 //! timer  transaction                   RFC 3261 §17: the four machines and who owns them
 //! auth  registrar                      §22 and §10: accounts, nonces, bindings
-//! proxy  redirect  ua                  §16, §8.3 and §8.2: what is done with a request
+//! dialog                               §12: what two user agents know of each other
+//! proxy  redirect  ua                  §16, §8.3 and §8: what is done with a request; a whole phone without sound
 //! route                                the life of a request, one room per file
 //! node                                 the whole server
 //! dispatcher  stateless                another one, which remembers nothing (§16.11), and whom it chooses
@@ -18,6 +19,7 @@ pub mod auth;
 pub mod ban;
 mod base32;
 pub mod config;
+pub mod dialog;
 pub mod dispatcher;
 pub mod flow;
 pub mod forwarding;

@@ -40,6 +40,10 @@ pub enum Request {
         name: String,
         change: Change,
     },
+    /// What a user's digest is made of, for a phone of the same owner as the store, and where we listen.
+    Credential {
+        name: String,
+    },
 }
 
 impl Request {
@@ -63,6 +67,7 @@ impl Request {
                 json!({"v": 1, "ask": "ban-remove", "network": network})
             }
             Request::UserForward { name, change } => change.to_json(name),
+            Request::Credential { name } => json!({"v": 1, "ask": "credential", "name": name}),
         }
     }
 
@@ -87,6 +92,7 @@ impl Request {
             "user-forward" => {
                 Request::UserForward { name: text("name")?, change: Change::from_json(value) }
             }
+            "credential" => Request::Credential { name: text("name")? },
             _ => return None,
         })
     }
