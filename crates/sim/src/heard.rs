@@ -62,6 +62,11 @@ impl Heard {
         Rc::new(Self { method: "???".to_owned(), broken: true, ..Self::default() })
     }
 
+    /// Stands for a keep-alive, or for the answer to one (RFC 5626 §3.5.1).
+    pub fn blank() -> Rc<Self> {
+        Rc::new(Self { method: "CRLF".to_owned(), broken: true, ..Self::default() })
+    }
+
     fn read_head(&mut self, head: &Head) -> Result<(), String> {
         let words = |e: sip_message::ParseError| e.to_string();
         let via = head.via().map_err(words)?;

@@ -4,7 +4,7 @@
 //! ```text
 //! random network      dice and weather
 //! heard  wire         a message in words; everything that was on the wire
-//! phone/              scripted user agents with transaction logic of their own
+//! phone/              scripted user agents with transaction logic of their own, and real ones (softphone)
 //! server world        N nodes as one server; the clock
 //! ladder snapshot     call flows as text, on file under tests/ladder
 //! check/              what must hold after every run (RFC 3261 §9, §16, §17)
@@ -30,6 +30,7 @@ use sip_core::time::Duration;
 
 pub use network::Link;
 pub use phone::Phone;
+pub use phone::softphone::{Softphone, sdp};
 pub use scenario::{play, play_unseen};
 pub use server::Store;
 pub use world::World;

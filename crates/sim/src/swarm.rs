@@ -40,6 +40,8 @@ pub struct Features {
     pub inbound: bool,
     /// How often somebody's streams break.
     pub cuts: u64,
+    /// Devices of different q, accounts that forward, redirections that are followed, callers with wishes.
+    pub search: bool,
 }
 
 impl Features {
@@ -75,6 +77,7 @@ impl Features {
             strangers: some(200, 2),
             inbound: some(500, 1) == 1,
             cuts: some(300, 3),
+            search: some(400, 1) == 1,
         }
     }
 }
@@ -134,6 +137,9 @@ fn play(seed: u64, features: &Features, nodes: usize) -> (World, Vec<String>) {
     }
     let mut dice = Dice::new(seed);
     let (users, phones) = people(&mut world, features, &mut dice);
+    if features.search {
+        search(&mut world, &users, &phones, &mut Dice::new(mix(seed)));
+    }
     for phone in &phones {
         attitude(phone, features, &mut dice);
     }
@@ -178,6 +184,35 @@ fn play(seed: u64, features: &Features, nodes: usize) -> (World, Vec<String>) {
         wrong.push(format!("it took {:?} until all was quiet", world.elapsed()));
     }
     (world, wrong)
+}
+
+/// Where calls go on when they are not answered at once.
+fn search(world: &mut World, users: &[String], phones: &[Phone], dice: &mut Dice) {
+    let (timeout, recurse) = (secs(dice.between(1, 12)), dice.chance(500));
+    world.configure(|c| (c.forking.timeout, c.forking.recurse) = (timeout, recurse));
+    for phone in phones {
+        let q = u16::try_from(dice.between(0, 2) * 400).unwrap_or(0);
+        world.prefer(phone, q);
+        if let Some(whom) = pick(users, dice)
+            && dice.chance(150)
+        {
+            let contact = format!("Contact: <sip:{whom}@example.com>");
+            drop(phone.reject_after(ms(dice.below(2_000)), 302).header(&contact));
+        }
+    }
+    for user in users {
+        let mut target = |chance: u32| {
+            let to = pick(users, dice).filter(|_| dice.chance(chance))?;
+            Some(format!("sip:{to}@example.com").into_boxed_str())
+        };
+        let (always, busy) = (target(80), target(300));
+        let (no_answer, unreachable) = (target(300), target(300));
+        let ring = secs(1 + timeout.as_secs() / 2);
+        world.forward(user, |f| {
+            (f.always, f.busy, f.unreachable) = (always, busy, unreachable);
+            f.no_answer = no_answer.map(|uri| (uri, ring));
+        });
+    }
 }
 
 fn people(world: &mut World, features: &Features, dice: &mut Dice) -> (Vec<String>, Vec<Phone>) {

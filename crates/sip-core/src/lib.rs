@@ -8,7 +8,8 @@
 //! timer  transaction                   RFC 3261 §17: the four machines and who owns them
 //! dispatcher                           gateways, sets and routes: next hops, and how one is chosen
 //! auth  registrar                      §22 and §10: accounts, nonces, bindings
-//! proxy  redirect  ua                  §16, §8.3 and §8.2: what is done with a request
+//! dialog                               §12: what two user agents know of each other
+//! proxy  redirect  ua                  §16, §8.3 and §8: what is done with a request; a whole phone without sound
 //! route                                the life of a request, one room per file
 //! node                                 the whole server
 //! stateless                            another one, which remembers nothing (§16.11)
@@ -19,6 +20,7 @@ pub mod auth;
 pub mod ban;
 mod base32;
 pub mod config;
+pub mod dialog;
 pub mod dispatcher;
 pub mod flow;
 pub mod forwarding;

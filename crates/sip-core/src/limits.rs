@@ -34,6 +34,16 @@ pub const GATEWAY_CALLS: Limit = limit("gateway_calls_per_node", 1 << 16, 0);
 pub const BREADTH: Limit = limit("max_breadth", 60, 440);
 /// RFC 3261 §8.1.1.6: hops given to a request that came without Max-Forwards.
 pub const HOPS: Limit = limit("max_forwards", 70, 483);
+/// Requests of a user agent that wait for an answer.
+pub const EXCHANGES: Limit = limit("user_agent_requests", 1 << 14, 503);
+/// Requests of others that a user agent remembers until the end of their transactions.
+pub const SERVED: Limit = limit("user_agent_served", 1 << 12, 503);
+/// Dialogs that one INVITE of a user agent may make (RFC 3261 §13.2.2.4): as many as forks.
+pub const DIALOGS: Limit = limit("dialogs_per_invite", FORKS.max, 486);
+/// Redirections that one request follows (RFC 3261 §8.1.3.4), and targets it keeps for later.
+pub const REDIRECTS: Limit = limit("redirects_per_request", 8, 482);
+/// Reliable provisional responses that wait for the PRACK of the one before (RFC 3262 §3).
+pub const RELIABLE_QUEUED: Limit = limit("reliable_responses_queued", 8, 500);
 
 pub const TABLE: &[Limit] = &[
     SERVER_TRANSACTIONS,
@@ -44,6 +54,11 @@ pub const TABLE: &[Limit] = &[
     DIVERSIONS,
     BREADTH,
     HOPS,
+    EXCHANGES,
+    SERVED,
+    DIALOGS,
+    REDIRECTS,
+    RELIABLE_QUEUED,
 ];
 
 /// A bound was hit: what the caller answers is `limit.status`.

@@ -247,7 +247,7 @@ impl State {
         match route::route(turn, flow, request)? {
             Verdict::Drop => Ok(()),
             Verdict::Forward(plan) => {
-                self.proxy.forward(turn, &mut self.transactions, key, request, flow, plan)
+                self.proxy.forward(turn, &mut self.transactions, key, request, flow, &plan)
             }
             Verdict::Redirect(contacts) => {
                 let wire = redirect::answer(turn, request, &contacts, &mut self.scratch);

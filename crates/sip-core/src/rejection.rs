@@ -3,6 +3,8 @@
 
 use core::fmt::Write as _;
 
+use sip_message::{ParseError, ParseErrorKind};
+
 use crate::output::Fault;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -192,6 +194,21 @@ impl Rejection {
     /// RFC 3261 §21.5.7: over the size limit.
     pub const fn message_too_large() -> Self {
         Self::new(513, "Message Too Large", Fault::PeerMisbehaved)
+    }
+}
+
+/// The answer a syntax error earns (RFC 3261 §21.4.1, §21.4.11, §21.4.12, §21.5.5, §21.5.7).
+impl From<ParseError> for Rejection {
+    fn from(error: ParseError) -> Self {
+        let words = error.kind.words();
+        match error.kind {
+            ParseErrorKind::VersionUnsupported => Self::version_not_supported(),
+            ParseErrorKind::MessageTooLarge => Self::message_too_large(),
+            ParseErrorKind::HeadTooLarge => Self::too_large(),
+            ParseErrorKind::UriTooLong => Self::uri_too_long(),
+            ParseErrorKind::ViasTooMany => Self::too_many_hops(),
+            _ => Self::bad_request(words),
+        }
     }
 }
 

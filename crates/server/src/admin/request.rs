@@ -62,6 +62,10 @@ pub enum Request {
         name: String,
         change: Change,
     },
+    /// What a user's digest is made of, for a phone of the same owner as the store, and where we listen.
+    Credential {
+        name: String,
+    },
 }
 
 impl Request {
@@ -96,6 +100,7 @@ impl Request {
             Request::Explain { to, from, source, method } => {
                 json!({"v": 1, "ask": "explain", "to": to, "from": from, "source": source, "method": method})
             }
+            Request::Credential { name } => json!({"v": 1, "ask": "credential", "name": name}),
         }
     }
 
@@ -138,6 +143,7 @@ impl Request {
             "user-forward" => {
                 Request::UserForward { name: text("name")?, change: Change::from_json(value) }
             }
+            "credential" => Request::Credential { name: text("name")? },
             _ => return None,
         })
     }

@@ -158,6 +158,13 @@ impl Desk {
                 self.explain(&to, from.as_deref(), source.as_deref(), &method)
             }
             Request::UserForward { name, change } => self.forward(&name, &change).await,
+            Request::Credential { name } => {
+                let name = self.name(&name)?;
+                let all = self.accounts.subscribers().await?;
+                let found = all.iter().find(|s| s.username == name.user && s.domain == name.domain);
+                let found = found.ok_or_else(|| unknown(&name))?;
+                Ok(credential_item(found, &start::listening(&self.shell.config)))
+            }
         }
     }
 
@@ -355,6 +362,20 @@ impl Desk {
 
 pub(super) fn unknown(name: &Name) -> Refused {
     Refused::new("unknown-user", format!("there is no user {}", name.aor()))
+}
+
+/// What proves a user, for whoever may open this socket or the store: both can change passwords already.
+pub fn credential_item(subscriber: &Subscriber, listen: &[String]) -> Value {
+    let filled = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    json!({
+        "v": 1, "ok": true,
+        "aor": subscriber.aor(),
+        "user": subscriber.username,
+        "domain": subscriber.domain,
+        "ha1": filled(&subscriber.ha1),
+        "ha1_sha256": filled(&subscriber.ha1_sha256),
+        "listen": listen,
+    })
 }
 
 /// A user as `user list` shows it. Secrets stay here.

@@ -2,17 +2,22 @@
 //! standard output, everything else to standard error.
 
 mod ban;
+mod call;
 mod check;
 mod explain;
 mod forward;
 mod gateway;
+mod keyboard;
 mod load;
+mod message;
 mod options;
 mod password;
+mod register;
 mod regs;
 mod run;
 mod status;
 mod user;
+mod who;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -32,6 +37,7 @@ pub mod exit {
     pub const REFUSED: u8 = 5;
     pub const NOT_RUNNING: u8 = 6;
     pub const NOT_STARTED: u8 = 7;
+    pub const INTERRUPTED: u8 = 130;
 }
 
 const EXIT_CODES: &str = "\
@@ -54,8 +60,8 @@ ringway - SIP server and test client in one binary
 
   ringway run                     start here; no configuration needed
   ringway user add alice          then add users
+  ringway call bob --as alice     test a call
   ringway regs list               see which phones have registered
-  ringway options 127.0.0.1       ask a server whether it is there
 
 More: ringway help (all commands), ringway run --help
 ";
@@ -131,7 +137,13 @@ enum Command {
     /// What would become of a call, and which line of the configuration says so.
     Explain(explain::Args),
     /// Ask a server whether it is there (SIP OPTIONS).
-    Options(options::Args),
+    Options(Box<options::Args>),
+    /// Register, and stay if asked to.
+    Register(Box<register::Args>),
+    /// Place a call, or answer calls.
+    Call(Box<call::Args>),
+    /// Send or receive text.
+    Message(Box<message::Args>),
     /// Generate load and measure what the server does with it.
     Load(Box<load::Args>),
     /// This page, a command's page, or `exit-codes`.
@@ -163,7 +175,10 @@ pub fn main() -> u8 {
         Some(Command::Ban(args)) => ban::execute(global, &args),
         Some(Command::Gateway(args)) => gateway::execute(global, &args),
         Some(Command::Explain(args)) => explain::execute(global, &args),
-        Some(Command::Options(args)) => options::execute(&args),
+        Some(Command::Options(args)) => options::execute(global, &args),
+        Some(Command::Register(args)) => register::execute(global, &args),
+        Some(Command::Call(args)) => call::execute(global, &args),
+        Some(Command::Message(args)) => message::execute(global, &args),
         Some(Command::Load(args)) => load::execute(&args),
         Some(Command::Help { topic }) => help(&topic),
     }

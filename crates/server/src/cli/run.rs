@@ -365,7 +365,7 @@ fn greet(loaded: &Loaded, args: &Args, shell: &Shell, facts: &start::Facts) {
         None => line("admin", "off: memory: has no place for a socket; set admin.socket"),
     }
     if facts.accounts == 0 && settings.auth.enabled && settings.balance.is_none() {
-        line("users", "none yet: ringway user add alice");
+        line("users", "none yet: ringway user add alice; then call: ringway call bob --as alice");
     }
     line("ready in", &format!("{ms} ms"));
     print(&page.replace("ready in  ", "ready in "));

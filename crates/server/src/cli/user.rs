@@ -14,7 +14,7 @@ use crate::admin::alias::may_be;
 use crate::admin::client::{self, ClientError, Reply};
 use crate::admin::forward::{lines, to_json};
 use crate::admin::request::{Name, Request, check_password};
-use crate::admin::server::user_item;
+use crate::admin::server::{credential_item, user_item};
 use crate::config::Settings;
 use crate::start;
 
@@ -272,7 +272,11 @@ fn show(items: &[Value], name: &str, json: bool) -> Result<(), Refusal> {
 }
 
 /// Asks the running server; if there is none, the store itself.
-fn ask(global: &Global, settings: &Settings, request: &Request) -> Result<Reply, Refusal> {
+pub(super) fn ask(
+    global: &Global,
+    settings: &Settings,
+    request: &Request,
+) -> Result<Reply, Refusal> {
     let not_running = match client::ask(settings.admin.as_deref(), request) {
         Ok(reply) => return Ok(reply),
         Err(ClientError::Refused { message, .. }) => return Err((exit::NO, message)),
@@ -374,8 +378,10 @@ async fn offline(
             }
             last = json!({"ok": true, "aor": name.aor(), "forwards": to_json(&after)});
         }
-        // Only a running server has them.
-        _ => {}
+        Request::Credential { name: text } => {
+            last = credential(store, &name(text)?).await?;
+        }
+        _ => {} // only a running server has those
     }
     Ok(Reply { items, last })
 }
@@ -414,6 +420,13 @@ fn names_of(last: &Value) -> String {
     let names = last.get("aliases").and_then(Value::as_array).cloned().unwrap_or_default();
     let names: Vec<&str> = names.iter().filter_map(Value::as_str).collect();
     if names.is_empty() { String::new() } else { format!("is also {}", names.join(", ")) }
+}
+
+async fn credential(store: &mut Store, name: &Name) -> Result<Value, Refusal> {
+    let all = store.subscribers().await.map_err(|error| (exit::NO, error.to_string()))?;
+    let found = all.iter().find(|s| s.username == name.user && s.domain == name.domain);
+    let unknown = || (exit::NO, format!("there is no user {}", name.aor()));
+    Ok(credential_item(found.ok_or_else(unknown)?, &[]))
 }
 
 /// The domains as the server would serve them.

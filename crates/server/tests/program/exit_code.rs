@@ -13,8 +13,7 @@ fn the_table() {
     assert_eq!(code(&["help", "run"]), 0);
     assert_eq!(code(&["--version"]), 0);
     assert!(folder.ok(&["help", "exit-codes"]).contains("  7  the server will not start"));
-    for wrong in [&["dance"][..], &["run", "--dance"], &["user"], &["help", "dance"], &["options"]]
-    {
+    for wrong in [&["dance"][..], &["run", "--dance"], &["user"], &["help", "dance"], &["call"]] {
         assert_eq!(code(wrong), 2, "{wrong:?}");
     }
     for not_running in [&["status"][..], &["regs", "list"]] {

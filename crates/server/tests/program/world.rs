@@ -5,6 +5,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use phone::digest::{Challenge, Credential};
@@ -53,6 +54,7 @@ impl Folder {
     pub fn run(&self, words: &[&str], input: &str) -> Done {
         let mut child = self
             .command(words)
+            .env("PW", "secret")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -188,6 +190,82 @@ impl Drop for Server {
     }
 }
 
+/// One of our own phones at work: a command that goes on.
+pub struct Line {
+    child: Option<Child>,
+    out: BufReader<ChildStdout>,
+    /// What it has said so far.
+    pub said: String,
+    /// Ends a phone that never comes to its end: dropping this calls it off.
+    _watchdog: std::sync::mpsc::Sender<()>,
+}
+
+impl Line {
+    pub fn start(folder: &Folder, words: &[&str]) -> Self {
+        let mut command = folder.command(words);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("starts");
+        let out = BufReader::new(child.stdout.take().expect("piped"));
+        let (watchdog, called_off) = std::sync::mpsc::channel();
+        let id = child.id().to_string();
+        std::thread::spawn(move || {
+            if called_off.recv_timeout(3 * PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                let _ = Command::new("kill").args(["-s", "KILL", &id]).status();
+            }
+        });
+        Self { child: Some(child), out, said: String::new(), _watchdog: watchdog }
+    }
+
+    /// Starts it and waits until it has said that it waits.
+    pub fn waiting(folder: &Folder, words: &[&str]) -> Self {
+        let mut line = Self::start(folder, words);
+        let wanted = if words.contains(&"--json") { "\"event\":" } else { "waiting for" };
+        line.wait_for(wanted);
+        line
+    }
+
+    /// Reads up to a line with this in it.
+    pub fn wait_for(&mut self, wanted: &str) -> String {
+        loop {
+            let mut line = String::new();
+            let n = self.out.read_line(&mut line).expect("text");
+            if n == 0 {
+                let child = self.child.take().expect("running");
+                let done = Done::from(child.wait_with_output().expect("ends"));
+                panic!("it ended without {wanted:?}: {}{done:?}", self.said);
+            }
+            self.said.push_str(&line);
+            if line.contains(wanted) {
+                return line;
+            }
+        }
+    }
+
+    pub fn signal(&self, name: &str) {
+        let id = self.child.as_ref().map_or(0, Child::id).to_string();
+        assert!(
+            Command::new("kill").args(["-s", name, &id]).status().expect("kill runs").success()
+        );
+    }
+
+    /// Waits for the end; everything it said.
+    pub fn end(mut self) -> Done {
+        let child = self.child.take().expect("running");
+        self.out.read_to_string(&mut self.said).expect("text");
+        let done = Done::from(child.wait_with_output().expect("ends"));
+        Done { out: std::mem::take(&mut self.said), ..done }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
 /// A phone on UDP.
 pub struct Phone {
     socket: UdpSocket,
@@ -226,7 +304,13 @@ impl Phone {
     /// The next message of any kind.
     pub fn next(&self) -> String {
         let mut buffer = [0; 65_536];
-        let n = self.socket.recv(&mut buffer).expect("a message in time");
+        let n = loop {
+            match self.socket.recv(&mut buffer) {
+                // A signal meant for another test of this process.
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                read => break read.expect("a message in time"),
+            }
+        };
         String::from_utf8(buffer[..n].to_vec()).expect("text")
     }
 
@@ -293,4 +377,48 @@ pub fn header<'m>(message: &'m str, name: &str) -> Option<&'m str> {
         let (found, value) = line.split_once(':')?;
         found.trim().eq_ignore_ascii_case(name).then(|| value.trim())
     })
+}
+
+/// An object with what differs from run to run masked.
+pub fn shape(object: &Value) -> String {
+    const VOLATILE: &[&str] = &[
+        "ms",
+        "ring_ms",
+        "answer_ms",
+        "talk_s",
+        "call_id",
+        "contact",
+        "seen",
+        "tx",
+        "rx",
+        "lost",
+        "late",
+        "loss_percent",
+        "jitter_ms",
+        "rtt_ms",
+        "mos",
+        "sound_s",
+        "target",
+        "listen",
+        "expires_s",
+    ];
+    fn mask(value: &Value) -> Value {
+        match value {
+            Value::Object(fields) => fields
+                .iter()
+                .map(|(name, value)| {
+                    let masked = match value {
+                        Value::Number(_) if VOLATILE.contains(&name.as_str()) => "<number>".into(),
+                        Value::String(_) if VOLATILE.contains(&name.as_str()) => "<text>".into(),
+                        Value::Null if VOLATILE.contains(&name.as_str()) => "<null>".into(),
+                        other => mask(other),
+                    };
+                    (name.clone(), masked)
+                })
+                .collect(),
+            Value::Array(items) => items.iter().map(mask).collect(),
+            other => other.clone(),
+        }
+    }
+    serde_json::to_string_pretty(&mask(object)).expect("text")
 }

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sip_core::output::Event;
 use sip_core::time::Instant;
+use sip_core::ua::Sizes;
 
 use crate::heard::Heard;
 use crate::network::PlaceId;
@@ -42,6 +43,13 @@ pub fn all(world: &World) -> Vec<String> {
             }
         }
     }
+    for phone in world.phones() {
+        let left = phone.agent.borrow().mind.as_ref().map(|mind| mind.sizes()).unwrap_or_default();
+        if left != Sizes::default() {
+            let name = phone.name();
+            wrong.push(format!("something is left 64*T1 after the last message: {name} {left:?}"));
+        }
+    }
     wrong.retain(|w| !world.allowed.iter().any(|a| w.contains(a)));
     wrong
 }
@@ -49,9 +57,9 @@ pub fn all(world: &World) -> Vec<String> {
 /// One call of the trace, sorted for the checks.
 pub(crate) struct View<'a> {
     pub world: &'a World,
-    /// Sent by a server with state.
+    /// Sent by a server with state or a real user agent.
     pub sent: Vec<&'a Wire>,
-    /// Arrived at such a server: once per copy.
+    /// Arrived at one of these: once per copy.
     pub arrived: Vec<(Instant, &'a Wire)>,
     pub end: Instant,
 }
@@ -63,10 +71,10 @@ impl<'a> View<'a> {
         for w in world.trace.wires.iter().filter(|w| !w.message.broken) {
             let empty = || Self { world, sent: Vec::new(), arrived: Vec::new(), end: world.now };
             let view = calls.entry(&w.message.call_id).or_insert_with(empty);
-            if world.keeps_state(w.from) {
+            if world.is_ours(w.from) {
                 view.sent.push(w);
             }
-            if w.to.is_some_and(|to| world.keeps_state(to)) {
+            if w.to.is_some_and(|to| world.is_ours(to)) {
                 view.arrived.extend(w.arrivals.iter().map(|at| (*at, w)));
             }
         }
@@ -106,7 +114,7 @@ pub(crate) fn key(message: &Heard) -> String {
     }
 }
 
-/// INVITEs that arrived at a living server and have no final response.
+/// INVITEs that arrived at a living server or user agent and have no final response.
 pub fn unanswered(world: &World) -> impl Iterator<Item = String> {
     let finals: HashMap<(PlaceId, String), u16> = world
         .trace
@@ -117,8 +125,9 @@ pub fn unanswered(world: &World) -> impl Iterator<Item = String> {
         .collect();
     let mut seen = HashSet::new();
     world.trace.wires.iter().filter_map(move |w| {
-        let server = w.to.filter(|to| world.keeps_state(*to))?;
-        let dead = world.servers().iter().any(|s| s.place == server && s.dead);
+        let server = w.to.filter(|to| world.is_ours(*to))?;
+        let dead = world.servers().iter().any(|s| s.place == server && s.dead)
+            || world.phones().iter().any(|p| p.place == server && p.agent.borrow().dead);
         let m = &w.message;
         let open = m.is_request() && m.method == "INVITE" && !w.arrivals.is_empty();
         let open = open && seen.insert((server, key(m)));

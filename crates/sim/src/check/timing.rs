@@ -11,7 +11,7 @@ use crate::world::GIVE_UP;
 const T1: Duration = Duration::from_millis(500);
 const T2: Duration = Duration::from_secs(4);
 
-/// Requests of the server's client transactions.
+/// Requests of our client transactions.
 pub(super) fn requests(view: &View<'_>, wrong: &mut Vec<String>) {
     let mut methods: Vec<&str> = view
         .sent
@@ -138,8 +138,9 @@ pub(super) fn finals(view: &View<'_>, wrong: &mut Vec<String>) {
                 && f.cseq == m.cseq
                 && w.from == first.from
         });
-        // A stateless refusal repeats exactly when its request does.
-        let plan = if forwarded { schedule(first.sent, &acks, view.end) } else { Vec::new() };
+        // A stateless refusal repeats exactly when its request does; a user agent makes none.
+        let stateful = forwarded || view.world.is_softphone(first.from);
+        let plan = if stateful { schedule(first.sent, &acks, view.end) } else { Vec::new() };
         for at in &times {
             if !plan.contains(at) && !invites.contains(at) && *at != first.sent {
                 wrong.push(format!(

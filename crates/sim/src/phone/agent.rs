@@ -8,13 +8,15 @@ use std::rc::Rc;
 use core::net::SocketAddr;
 
 use bytes::Bytes;
-use sip_core::flow::Transport;
+use sip_core::flow::{ConnectionId, Transport};
+use sip_core::output::ClientToken;
 use sip_core::time::{Duration, Instant};
 
 use super::CallTimes;
 use super::digest::Challenge;
 use super::draft::{Draft, Target};
 use super::plan::{AnswerPlan, CallPlan, RequestPlan};
+use super::softphone::Mind;
 use crate::heard::Heard;
 
 /// RFC 3261 Table 4, written down again on purpose.
@@ -26,6 +28,14 @@ pub(super) const GIVE_UP: Duration = Duration::from_secs(32);
 pub struct Out {
     pub target: Target,
     pub bytes: Bytes,
+    /// Of a request of a real user agent: it wants to hear when that cannot be sent.
+    pub token: Option<ClientToken>,
+}
+
+impl Out {
+    pub const fn new(target: Target, bytes: Bytes) -> Self {
+        Self { target, bytes, token: None }
+    }
 }
 
 pub struct Agent {
@@ -52,6 +62,8 @@ pub struct Agent {
     pub other_status: u16,
     /// Receives nothing and sends nothing.
     pub dead: bool,
+    /// A real user agent does everything; the script below is not used.
+    pub(crate) mind: Option<Box<Mind>>,
     pub out: Vec<Out>,
     /// Everything heard: label and whether it was a repetition.
     pub heard: Vec<(String, bool)>,
@@ -232,6 +244,7 @@ impl Agent {
             only_md5: false,
             other_status: 200,
             dead: false,
+            mind: None,
             out: Vec::new(),
             heard: Vec::new(),
             answers: Vec::new(),
@@ -256,6 +269,9 @@ impl Agent {
 
     /// Puts new plans on the clock.
     pub fn adopt(&mut self, now: Instant) {
+        if let Some(mind) = &mut self.mind {
+            mind.adopt(now);
+        }
         for fresh in std::mem::take(&mut self.fresh) {
             match fresh {
                 Fresh::Call(plan) => {
@@ -268,7 +284,7 @@ impl Agent {
                 }
                 Fresh::Raw(after, text) => {
                     let target = Target::new(self.proxy, self.transport);
-                    self.alarm(now + after, Alarm::Send(Out { target, bytes: Bytes::from(text) }));
+                    self.alarm(now + after, Alarm::Send(Out::new(target, Bytes::from(text))));
                 }
                 Fresh::Die(after) => self.alarm(now + after, Alarm::Die),
             }
@@ -289,11 +305,33 @@ impl Agent {
     }
 
     pub fn next_alarm(&self) -> Option<Instant> {
-        self.alarms.keys().next().map(|(at, _)| *at)
+        let plan = self.mind.as_ref().filter(|_| !self.dead).and_then(|mind| mind.next_plan());
+        self.alarms.keys().next().map(|(at, _)| *at).into_iter().chain(plan).min()
+    }
+
+    /// When a real user agent has something to do.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.mind.as_ref().filter(|_| !self.dead)?.next_deadline()
+    }
+
+    /// What a real user agent sent could not be sent, or its stream is gone.
+    pub fn send_failed(&mut self, now: Instant, token: ClientToken) {
+        if let Some(mind) = self.mind.as_mut().filter(|_| !self.dead) {
+            mind.send_failed(now, token, &mut self.out);
+        }
+    }
+
+    pub fn flow_closed(&mut self, now: Instant, connection: ConnectionId) {
+        if let Some(mind) = self.mind.as_mut().filter(|_| !self.dead) {
+            mind.flow_closed(now, connection, &mut self.out);
+        }
     }
 
     /// Runs every alarm that is due.
     pub fn wake(&mut self, now: Instant) {
+        if let Some(mind) = self.mind.as_mut().filter(|_| !self.dead) {
+            mind.wake(now, &mut self.out);
+        }
         while let Some(entry) = self.alarms.first_entry() {
             if entry.key().0 > now {
                 return;
@@ -338,6 +376,9 @@ impl Agent {
         }
         let again = !self.heard_bytes.insert(bytes.clone());
         self.heard.push((message.label(), again));
+        if let Some(mind) = &mut self.mind {
+            return mind.receive(now, bytes, from, &mut self.out);
+        }
         if message.is_request() {
             self.receive_request(now, message, bytes, from);
         } else {

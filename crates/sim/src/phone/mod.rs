@@ -4,6 +4,7 @@ pub mod agent;
 pub mod digest;
 pub mod draft;
 pub mod plan;
+pub mod softphone;
 mod uac;
 mod uas;
 

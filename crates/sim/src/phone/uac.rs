@@ -95,7 +95,7 @@ impl Agent {
 
     fn repeat_by_plan(&mut self, now: Instant, client: usize, after: &[core::time::Duration]) {
         let Some(c) = self.clients.get(client) else { return };
-        let out = Out { target: c.target, bytes: c.wire.clone() };
+        let out = Out::new(c.target, c.wire.clone());
         for after in after {
             self.alarm(now + *after, Alarm::Send(out.clone()));
         }
@@ -117,7 +117,7 @@ impl Agent {
         let branch = self.unique(cookie);
         let via = self.via(target.transport, &branch);
         let wire = draft.write(&via);
-        self.out.push(Out { target, bytes: wire.clone() });
+        self.out.push(Out::new(target, wire.clone()));
         let client = self.clients.len();
         self.clients.push(Client {
             branch,
@@ -167,7 +167,7 @@ impl Agent {
             (false, Progress::Calling) => (c.gap * 2).min(T2),
             (false, _) => T2,
         };
-        let (gap, out) = (c.gap, Out { target: c.target, bytes: c.wire.clone() });
+        let (gap, out) = (c.gap, Out::new(c.target, c.wire.clone()));
         self.out.push(out);
         self.alarm(now + gap, Alarm::Resend { client, epoch });
     }
@@ -225,7 +225,7 @@ impl Agent {
         }
         if invite {
             let ack = c.draft.same_hop("ACK", &message.to).write(&c.via);
-            self.out.push(Out { target: c.target, bytes: ack });
+            self.out.push(Out::new(c.target, ack));
         }
         if first
             && !self.answer_challenge(now, client, message)
@@ -320,7 +320,7 @@ impl Agent {
         let branch = self.unique(if self.rfc2543 { "old" } else { "z9hG4bK" });
         let wire = draft.write(&self.via(hop.transport, &branch));
         if let Some(c) = self.clients.get_mut(client) {
-            c.acks.insert(tag.clone(), Out { target: hop, bytes: wire });
+            c.acks.insert(tag.clone(), Out::new(hop, wire));
         }
         let Some(c) = self.calls.get_mut(call) else { return };
         let first = c.remote_tag.is_empty();
@@ -479,7 +479,7 @@ impl Agent {
         let draft = client.draft.same_hop("CANCEL", &client.draft.to);
         let (branch, via, target) = (client.branch.clone(), client.via.clone(), client.target);
         let wire = draft.write(&via);
-        self.out.push(Out { target, bytes: wire.clone() });
+        self.out.push(Out::new(target, wire.clone()));
         let index = self.clients.len();
         self.clients.push(Client {
             branch,

@@ -56,7 +56,7 @@ impl Agent {
         let Some(s) = self.servers.get(server) else { return };
         let accepted = s.request.method == "INVITE" && (200..300).contains(&s.final_status);
         if let (Some(last), false) = (&s.last, accepted || s.acked) {
-            self.out.push(Out { target: s.reply, bytes: last.clone() });
+            self.out.push(Out::new(s.reply, last.clone()));
         }
     }
 
@@ -120,7 +120,7 @@ impl Agent {
         }
         if self.calls.get(call).is_some_and(|c| c.answer.reflects) {
             let target = Target { connection: ConnectionId::NONE, ..from };
-            self.out.push(Out { target, bytes: bytes.clone() });
+            self.out.push(Out::new(target, bytes.clone()));
         }
         self.schedule_step(now, call, 0);
     }
@@ -141,10 +141,8 @@ impl Agent {
             return;
         }
         if say.again {
-            let again = self
-                .servers
-                .get(server)
-                .and_then(|s| Some(Out { target: s.reply, bytes: s.last.clone()? }));
+            let again =
+                self.servers.get(server).and_then(|s| Some(Out::new(s.reply, s.last.clone()?)));
             self.out.extend(again);
         } else {
             let mark = if say.as_other { "other" } else { "" };
@@ -187,7 +185,7 @@ impl Agent {
         for (from, to) in own.into_iter().flat_map(|c| &c.answer.tampers) {
             wire = String::from_utf8_lossy(&wire).replacen(from, to, 1).into();
         }
-        self.out.push(Out { target: reply, bytes: wire.clone() });
+        self.out.push(Out::new(reply, wire.clone()));
         let Some(s) = self.servers.get_mut(server) else { return };
         s.last = Some(wire.clone());
         if status < 200 {
@@ -229,7 +227,7 @@ impl Agent {
         }
         s.gap = (s.gap * 2).min(T2);
         let (gap, reply, last) = (s.gap, s.reply, s.last.clone());
-        self.out.extend(last.map(|bytes| Out { target: reply, bytes }));
+        self.out.extend(last.map(|bytes| Out::new(reply, bytes)));
         self.alarm(now + gap, Alarm::RepeatFinal { server });
     }
 
@@ -242,7 +240,7 @@ impl Agent {
             return;
         }
         a.gap = (a.gap * 2).min(T2);
-        self.out.push(Out { target: s.reply, bytes: a.wire.clone() });
+        self.out.push(Out::new(s.reply, a.wire.clone()));
         let at = now + a.gap;
         self.alarm(at, Alarm::RepeatAccepted { call, which });
     }
@@ -277,7 +275,7 @@ impl Agent {
         if c.answer.answers_ack {
             let wire =
                 Reply { to: message, status: 200, tag: "", headers: &[], body: None }.write();
-            self.out.push(Out { target: from, bytes: wire });
+            self.out.push(Out::new(from, wire));
         }
         let (reinvite, hang_up) = (c.answer.reinvite_after, c.answer.hang_up_after);
         if !first {

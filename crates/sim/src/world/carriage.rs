@@ -14,7 +14,7 @@ use sip_message::frame::{Frame, Framer};
 use super::{Connection, Kind, Parcel, World};
 use crate::heard::{self, Heard};
 use crate::network::PlaceId;
-use crate::phone::agent::Out;
+use crate::phone::agent::{Agent, Out};
 use crate::phone::draft::Target;
 use crate::server::Turn;
 use crate::wire::Wire;
@@ -42,6 +42,12 @@ impl World {
                 let Some(s) = self.servers.get_mut(server) else { return };
                 let turns = s.close(self.now, connection);
                 self.take(server, turns);
+                if let Some(phone) = self.connection(connection).map(|c| c.phone) {
+                    self.tell_phone(phone, |agent, now| agent.flow_closed(now, connection));
+                }
+            }
+            Parcel::Unsent { phone, token } => {
+                self.tell_phone(phone, |agent, now| agent.send_failed(now, token));
             }
             Parcel::Work { server, node, input } => {
                 let Some(s) = self.servers.get_mut(server) else { return };
@@ -68,7 +74,8 @@ impl World {
         for frame in frames {
             match frame {
                 Frame::Message(bytes) => self.arrive(server, Transport::Tcp, id, remote, bytes),
-                Frame::KeepAlive => {}
+                // RFC 5626 §4.4.1.
+                Frame::KeepAlive => self.send_segment(to, id, Bytes::from_static(b"\r\n")),
                 Frame::Broken(bytes) => {
                     self.arrive(server, Transport::Tcp, id, remote, bytes);
                     self.close(usize::try_from(id.0).map_or(0, |i| i.saturating_sub(1)));
@@ -97,7 +104,8 @@ impl World {
 
     fn reach(&mut self, phone: usize, from: Target, bytes: &Bytes, message: &Rc<Heard>) {
         let Some(p) = self.phones.get(phone).cloned() else { return };
-        if !message.broken {
+        let is_real = p.agent.borrow().mind.is_some();
+        if !message.broken || is_real {
             p.agent.borrow_mut().receive(self.now, message, bytes, from);
         }
         self.flush(phone);
@@ -107,12 +115,38 @@ impl World {
     pub(super) fn flush(&mut self, phone: usize) {
         let Some(p) = self.phones.get(phone).cloned() else { return };
         let outs = std::mem::take(&mut p.agent.borrow_mut().out);
+        let closes = p.agent.borrow_mut().mind.as_mut().map(|m| std::mem::take(&mut m.closes));
+        for id in closes.unwrap_or_default() {
+            self.close(usize::try_from(id.0).map_or(0, |i| i.saturating_sub(1)));
+        }
         let source = p.address();
-        for Out { target, bytes } in outs {
+        for Out { target, bytes, token } in outs {
+            self.judge(phone, &bytes);
             match target.transport {
                 Transport::Udp => self.send_datagram(p.place, source, target.address, bytes),
-                Transport::Tcp => self.send_stream_from_phone(phone, target, bytes),
+                Transport::Tcp => self.send_stream_from_phone(phone, target, bytes, token),
             }
+        }
+    }
+
+    /// What a real user agent sends must be beyond reproach, like what the server sends.
+    fn judge(&mut self, phone: usize, bytes: &Bytes) {
+        let is_real = self.phones.get(phone).is_some_and(|p| p.agent.borrow().mind.is_some());
+        let is_blank = bytes.iter().all(|b| matches!(b, b'\r' | b'\n'));
+        if is_real
+            && !is_blank
+            && let Err(why) = heard::strict(bytes)
+        {
+            let text = String::from_utf8_lossy(bytes).into_owned();
+            let what = format!("a user agent sent what nobody can read ({why}):\n{text}");
+            self.trace.violation(self.now, &what);
+        }
+    }
+
+    fn tell_phone(&mut self, phone: usize, act: impl FnOnce(&mut Agent, Instant)) {
+        if let Some(p) = self.phones.get(phone).cloned() {
+            act(&mut p.agent.borrow_mut(), self.now);
+            self.flush(phone);
         }
     }
 
@@ -221,7 +255,13 @@ impl World {
         ConnectionId(self.connections.len() as u64)
     }
 
-    fn send_stream_from_phone(&mut self, phone: usize, target: Target, bytes: Bytes) {
+    fn send_stream_from_phone(
+        &mut self,
+        phone: usize,
+        target: Target,
+        bytes: Bytes,
+        token: Option<ClientToken>,
+    ) {
         let Some(place) = self.phones.get(phone).map(|p| p.place) else { return };
         let Some(server) = self
             .servers
@@ -229,6 +269,10 @@ impl World {
             .position(|s| s.address_for(target.address).ip() == target.address.ip())
         else {
             self.record(place, None, ConnectionId::NONE, true, (&bytes, hear(&bytes)), Vec::new());
+            if let Some(token) = token {
+                let at = self.now + Duration::from_millis(1);
+                self.post(at, Parcel::Unsent { phone, token });
+            }
             return;
         };
         let open = |c: &Connection| c.open && c.phone == phone && c.server == server;
@@ -337,5 +381,8 @@ impl World {
 }
 
 fn hear(bytes: &Bytes) -> Rc<Heard> {
+    if !bytes.is_empty() && bytes.iter().all(|b| matches!(b, b'\r' | b'\n')) {
+        return Heard::blank();
+    }
     Heard::parse(bytes).unwrap_or_else(|_| Heard::broken())
 }

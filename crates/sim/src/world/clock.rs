@@ -62,7 +62,8 @@ impl World {
     fn next_wake(&self) -> Option<Instant> {
         let deadline =
             self.servers.iter().filter(|s| !s.dead).filter_map(Server::next_deadline).min();
-        self.next_busy().into_iter().chain(deadline).min()
+        let user_agents = self.phones.iter().filter_map(|p| p.agent.borrow().next_deadline()).min();
+        self.next_busy().into_iter().chain(deadline).chain(user_agents).min()
     }
 
     /// Moves the clock to `at` and does everything that is due: arrivals, then phones, then timers of nodes.

@@ -19,12 +19,14 @@ use sip_core::forwarding::Forwards;
 use sip_core::input::{Command, Input};
 use sip_core::output::ClientToken;
 use sip_core::time::{Duration, Instant};
+use sip_core::ua::NextHop;
 use sip_message::frame::Framer;
 
 use crate::heard::Heard;
 use crate::network::{Network, PlaceId};
 use crate::phone::Phone;
 use crate::phone::agent::Agent;
+use crate::phone::softphone::{Mind, Softphone};
 use crate::server::{Server, Store};
 use crate::wire::Trace;
 
@@ -35,10 +37,31 @@ pub const GIVE_UP: Duration = Duration::from_secs(32);
 
 /// What is under way.
 enum Parcel {
-    Datagram { to: PlaceId, from: SocketAddr, bytes: Bytes, message: Rc<Heard> },
-    Segment { to: PlaceId, connection: ConnectionId, bytes: Bytes },
-    Closed { server: usize, connection: ConnectionId },
-    Work { server: usize, node: usize, input: Input },
+    Datagram {
+        to: PlaceId,
+        from: SocketAddr,
+        bytes: Bytes,
+        message: Rc<Heard>,
+    },
+    Segment {
+        to: PlaceId,
+        connection: ConnectionId,
+        bytes: Bytes,
+    },
+    Closed {
+        server: usize,
+        connection: ConnectionId,
+    },
+    Work {
+        server: usize,
+        node: usize,
+        input: Input,
+    },
+    /// A user agent's request could not be sent.
+    Unsent {
+        phone: usize,
+        token: ClientToken,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -173,6 +196,19 @@ impl World {
         phone
     }
 
+    /// How much this phone is preferred, if it is registered.
+    pub fn prefer(&mut self, phone: &Phone, q: u16) {
+        let (contact, user) = (phone.contact(), phone.agent.borrow().user.clone());
+        if self.bindings(&user).contains(&contact) {
+            let (address, transport, now) =
+                (phone.address(), phone.agent.borrow().transport, self.now);
+            if let Some(s) = self.servers.first_mut() {
+                let flow = s.flow(transport, ConnectionId::NONE, address);
+                s.preload_with_q(now, &user, &contact, flow, q);
+            }
+        }
+    }
+
     /// A phone with an account that has not registered yet.
     pub fn unregistered(&mut self, name: &str) -> Phone {
         self.phone_of(name, name, Transport::Udp, 0, false)
@@ -201,6 +237,30 @@ impl World {
         let phone = self.add_phone(name, user, transport, server);
         self.enroll(&phone, user, server, registered);
         phone
+    }
+
+    /// A real user agent with an account and a binding, reached over UDP.
+    pub fn softphone(&mut self, name: &str) -> Softphone {
+        self.softphone_of(name, name, Transport::Udp, true)
+    }
+
+    /// The same with everything said: `registered`, as if it had been before the scenario begins.
+    pub fn softphone_of(
+        &mut self,
+        name: &str,
+        user: &str,
+        transport: Transport,
+        registered: bool,
+    ) -> Softphone {
+        let phone = self.phone_of(name, user, transport, 0, registered);
+        {
+            let mut agent = phone.agent.borrow_mut();
+            let (contact, address) = (agent.contact(), agent.address);
+            let hop = NextHop::address(transport, agent.proxy);
+            let mind = Mind::new(user, &agent.domain, &contact, address, hop);
+            agent.mind = Some(Box::new(mind));
+        }
+        Softphone { phone }
     }
 
     /// Account, password and, if it is to be so, binding.
@@ -365,9 +425,16 @@ impl World {
         self.places.get(place.0).map_or("?", |p| &p.name)
     }
 
-    /// A server that remembers: the rest of RFC 3261 §17 is its business.
-    pub fn keeps_state(&self, place: PlaceId) -> bool {
-        self.servers.iter().any(|s| s.place == place && !s.is_stateless())
+    /// A real user agent.
+    pub fn is_softphone(&self, place: PlaceId) -> bool {
+        let found = self.phones.iter().find(|phone| phone.place == place);
+        found.is_some_and(|phone| phone.agent.borrow().mind.is_some())
+    }
+
+    /// Its messages are ours to answer for: it remembers, so all of RFC 3261 §17 is its business.
+    pub fn is_ours(&self, place: PlaceId) -> bool {
+        let has_state = |s: &Server| s.place == place && !s.is_stateless();
+        self.servers.iter().any(has_state) || self.is_softphone(place)
     }
 
     pub fn is_server(&self, place: PlaceId) -> bool {

@@ -111,6 +111,27 @@ impl Answer<'_> {
     }
 }
 
+impl Answer<'_> {
+    /// The `response` to send, in hexadecimal: of the owner of `ha1`, which is in hexadecimal too. Without a `qop` in the
+    /// challenge it is the old form (RFC 7616 §3.4.1, RFC 3261 §22.4: the UAC must be able to).
+    pub(super) fn response(&self, algorithm: Algorithm, ha1: &str) -> String {
+        let text = |hash: &Hash| {
+            let mut digits = [0; 64];
+            let length = hash.hex(&mut digits);
+            digits[..length].iter().map(|byte| char::from(*byte)).collect::<String>()
+        };
+        let ha2 = text(&Hash::of(algorithm, &[self.method, b":", self.uri]));
+        let (ha1, ha2) = (ha1.as_bytes(), ha2.as_bytes());
+        let hash = if self.qop.is_empty() {
+            Hash::of(algorithm, &[ha1, b":", self.nonce, b":", ha2])
+        } else {
+            let Self { nonce, nc, cnonce, qop, .. } = self;
+            Hash::of(algorithm, &[ha1, b":", nonce, b":", nc, b":", cnonce, b":", qop, b":", ha2])
+        };
+        text(&hash)
+    }
+}
+
 /// Whether `response`, hexadecimal in either case, is `expected`. The time taken tells nothing about where they differ.
 pub(super) fn matches(expected: &Hash, response: &[u8]) -> bool {
     let mut presented = [0; 32];
@@ -176,6 +197,19 @@ mod tests {
             matches(&expected, b"8CA523F5E9506FED4657C9700EEBDBEC"),
             "hexadecimal has two cases"
         );
+    }
+
+    /// RFC 7616 §3.9.1 again, from the client's side; and RFC 2617 §3.5 without its qop.
+    #[test]
+    fn what_a_client_sends() {
+        for algorithm in [Algorithm::Sha256, Algorithm::Md5] {
+            let key = ha1(algorithm, "Mufasa", "http-auth@example.org", "Circle of Life");
+            let sent = EXAMPLE.response(algorithm, &key);
+            assert!(matches(&EXAMPLE.expected(&stored(algorithm)), sent.as_bytes()));
+        }
+        let old = Answer { nonce: b"dcd98b7102dd2f0e8b11d0f600bfb0c093", qop: b"", ..EXAMPLE };
+        let key = ha1(Algorithm::Md5, "Mufasa", "testrealm@host.com", "Circle Of Life");
+        assert_eq!(old.response(Algorithm::Md5, &key), "670fd8c2df070c60b045671b8b24ff02");
     }
 
     #[test]

@@ -4,6 +4,9 @@
 
 pub mod account;
 mod challenge;
+pub mod client;
+#[cfg(test)]
+mod client_tests;
 mod digest;
 pub mod nonce;
 

@@ -42,10 +42,9 @@ impl Proxy {
         key: ServerKey,
         request: &Request,
         flow: &Flow,
-        plan: Plan,
+        plan: &Plan,
     ) -> Result<(), Rejection> {
-        let breadth = max_breadth(request);
-        if plan.steps.first().is_some_and(|step| step.targets.len() > breadth) {
+        if plan.steps.first().is_some_and(|step| step.targets.len() > max_breadth(request)) {
             return Err(Rejection::max_breadth_exceeded());
         }
         let name = self.next_name();
@@ -91,18 +90,19 @@ impl Proxy {
         Ok(())
     }
 
-    /// Sends the request to every target of `step`, as far as the breadth allows. Those of `plan` come later.
+    /// Sends the request to every target of step `at`, as far as the breadth allows.
     pub(super) fn send_step(
         &mut self,
         turn: &mut Turn<'_>,
         transactions: &mut TransactionLayer,
         context: &mut ResponseContext,
-        step: &Step,
         request: &Request,
         plan: &Plan,
+        at: usize,
     ) {
+        let Some(step) = plan.steps.get(at) else { return };
         let (name, invite, flow) = (context.name, context.invite, context.flow);
-        let breadth = Breadth::new(context.breadth_for(request, step, plan), step.targets.len());
+        let breadth = Breadth::new(context.breadth_for(request, plan, at), step.targets.len());
         let route = RouteRecord::new(turn, request, plan, context.arrived_at);
         for (place, target) in step.targets.iter().enumerate() {
             let Some(breadth) = breadth.of(place) else { break };
@@ -332,16 +332,16 @@ impl Breadth {
 }
 
 impl ResponseContext {
-    /// The part of the breadth that the forks of `step` get: in proportion, when others come later or may come.
+    /// The part of the breadth that the forks of step `at` get: in proportion, when others come later or may come.
     ///
     /// RFC 5393 §5.3.3.1 allows to use again what forks had that have ended. We do not: a loop through entries that
     /// try one after the other would then be as many requests as one through entries that try all at once without any
     /// bound, only slower. So one request never becomes more than its Max-Breadth, one after the other or at once.
-    fn breadth_for(&self, request: &Request, step: &Step, plan: &Plan) -> usize {
+    fn breadth_for(&self, request: &Request, plan: &Plan, at: usize) -> usize {
         let used: usize = self.forks.iter().map(|fork| usize::from(fork.breadth)).sum();
         let left = max_breadth(request).saturating_sub(used);
-        let now = step.targets.len();
-        let later: usize = plan.steps.iter().map(|step| step.targets.len()).sum();
+        let mut counts = plan.steps.iter().skip(at).map(|step| step.targets.len());
+        let (now, later) = (counts.next().unwrap_or(0), counts.sum::<usize>());
         let unknown = if plan.search.is_some() { now } else { 0 };
         match later + unknown {
             0 => left,
@@ -351,6 +351,9 @@ impl ResponseContext {
 }
 
 fn max_breadth(request: &Request) -> usize {
+    if request.header(Name::MaxBreadth).is_none() {
+        return limits::BREADTH.max;
+    }
     // The room "screen" has read it before.
     let offered = request.max_breadth().ok().flatten();
     offered.map_or(limits::BREADTH.max, |breadth| limits::BREADTH.max.min(breadth as usize))

@@ -91,7 +91,7 @@ pub struct Step {
 pub type Steps = SmallVec<[Step; 1]>;
 
 /// What `route` decided about a request that is forwarded.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Plan {
     pub steps: Steps,
     /// How many of the first Route values named us and are left out.

@@ -7,7 +7,7 @@
 use sip_message::Request;
 
 use super::search::{Occasion, Onward, Redirection, Search};
-use super::{Plan, Proxy, ResponseContext, Step, Steps};
+use super::{Plan, Proxy, ResponseContext, Steps};
 use crate::time::Instant;
 use crate::transaction::{ContextId, TransactionLayer};
 use crate::turn::Turn;
@@ -18,8 +18,9 @@ use crate::turn::Turn;
 pub(super) struct Rest {
     /// As the rooms have left it.
     request: Request,
-    /// Its steps are those that have not begun.
     plan: Plan,
+    /// The first of its steps that has not begun.
+    next: usize,
     /// When the step under way is over; the same is in `Proxy::deadlines`.
     pub deadline: Option<Instant>,
     /// What phones have answered that may be followed.
@@ -54,19 +55,23 @@ impl Rest {
     }
 
     pub fn set_steps(&mut self, steps: Steps) {
-        self.plan.steps = steps;
+        (self.plan.steps, self.next) = (steps, 0);
     }
 
     /// Whether anything is left to wait for.
     fn is_needed(&self) -> bool {
-        self.deadline.is_some() || !self.plan.steps.is_empty() || self.may_go_on()
+        self.deadline.is_some() || self.next < self.plan.steps.len() || self.may_go_on()
+    }
+
+    fn skip_steps(&mut self) {
+        self.next = self.plan.steps.len();
     }
 }
 
-/// When a step is over that begins now.
-fn deadline(now: Instant, step: &Step, plan: &Plan) -> Option<Instant> {
+/// When the step is over that begins now.
+fn deadline(now: Instant, plan: &Plan, at: usize) -> Option<Instant> {
     let ring_until = plan.search.as_ref().and_then(|search| search.ring_until);
-    let step = step.timeout.map(|timeout| now + timeout);
+    let step = plan.steps.get(at).and_then(|step| step.timeout).map(|timeout| now + timeout);
     [step, ring_until].into_iter().flatten().min()
 }
 
@@ -78,19 +83,17 @@ impl Proxy {
         transactions: &mut TransactionLayer,
         context: &mut ResponseContext,
         request: &Request,
-        mut plan: Plan,
+        plan: &Plan,
     ) {
-        if plan.steps.is_empty() {
+        self.send_step(turn, transactions, context, request, plan, 0);
+        let deadline = deadline(turn.now, plan, 0);
+        if plan.steps.len() <= 1 && deadline.is_none() && plan.search.is_none() {
             return;
         }
-        let step = plan.steps.remove(0);
-        self.send_step(turn, transactions, context, &step, request, &plan);
-        let deadline = deadline(turn.now, &step, &plan);
-        if plan.steps.is_empty() && deadline.is_none() && plan.search.is_none() {
-            return;
-        }
-        let (request, redirections, asking) = (request.clone(), Vec::new(), false);
-        context.rest = Some(Box::new(Rest { request, plan, deadline, redirections, asking }));
+        let (request, plan) = (request.clone(), plan.clone());
+        let (redirections, asking) = (Vec::new(), false);
+        let rest = Rest { request, plan, next: 1, deadline, redirections, asking };
+        context.rest = Some(Box::new(rest));
         self.deadlines.extend(deadline.map(|at| (at, context.name)));
     }
 
@@ -120,13 +123,14 @@ impl Proxy {
             self.deadlines.remove(&(at, name));
         }
         context.step_at = context.forks_made();
-        while !rest.plan.steps.is_empty() {
-            let step = rest.plan.steps.remove(0);
-            self.send_step(turn, transactions, context, &step, &rest.request, &rest.plan);
+        while rest.next < rest.plan.steps.len() {
+            let at = rest.next;
+            rest.next += 1;
+            self.send_step(turn, transactions, context, &rest.request, &rest.plan, at);
             if context.forks_made() == context.step_at {
                 continue;
             }
-            rest.deadline = deadline(turn.now, &step, &rest.plan);
+            rest.deadline = deadline(turn.now, &rest.plan, at);
             self.deadlines.extend(rest.deadline.map(|at| (at, name)));
             context.rest = Some(rest).filter(|rest| rest.is_needed());
             return true;
@@ -147,7 +151,7 @@ impl Proxy {
     /// what he wants when he is busy.
     pub(super) fn skip_steps(&mut self, name: ContextId) {
         let Some(rest) = self.active(name).and_then(|active| active.rest.as_mut()) else { return };
-        rest.plan.steps.clear();
+        rest.skip_steps();
         if let Some(search) = &mut rest.plan.search {
             search.recurse = false;
         }
@@ -172,7 +176,7 @@ impl Proxy {
                 let ring_until = rest.plan.search.as_ref().and_then(|search| search.ring_until);
                 if ring_until.is_some_and(|until| until <= at) {
                     unanswered = true;
-                    rest.plan.steps.clear();
+                    rest.skip_steps();
                 }
             }
             for fork in active.forks.iter_mut().filter(|fork| !fork.ended) {

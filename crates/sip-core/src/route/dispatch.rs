@@ -12,14 +12,14 @@ use crate::dispatcher::route::{Action, Answer, Gateways, Ring, Route};
 use crate::dispatcher::set::{Algorithm, AllDown, Key, Load, Tried};
 use crate::flow::Flow;
 use crate::proxy::search::{Hunt, Occasion, Onward, Search};
-use crate::proxy::{Step, Steps, Target, TargetUri};
+use crate::proxy::{Plan, Step, Steps, Target, TargetUri};
 use crate::redirect;
 use crate::registrar::binding::Q_DEFAULT;
 use crate::rejection::Rejection;
 use crate::route::authenticate::Caller;
 use crate::route::condition::{self, Facts};
-use crate::route::identity;
 use crate::route::screen::Screened;
+use crate::route::{identity, onward};
 use crate::turn::Turn;
 
 /// What a route makes of a request.
@@ -27,11 +27,10 @@ use crate::turn::Turn;
 pub enum Course {
     /// What is done without routes, in another way perhaps.
     Usual(Usual),
-    Gateways(Steps, Option<Box<Search>>),
+    /// The plan has the first of them.
+    Gateways,
     /// RFC 3261 §8.3: whole Contact lines.
     Redirect(Vec<u8>),
-    /// The caller is told where the user's devices are.
-    RedirectToDevices(AorBuf),
     Answer(Box<Answer>),
 }
 
@@ -43,6 +42,17 @@ pub struct Usual {
     pub ring: Option<Box<Ring>>,
     /// Header lines for the user's devices.
     pub lines: Vec<u8>,
+}
+
+impl Usual {
+    /// Tells the user's devices what they may know.
+    pub fn tell(&self, steps: &mut Steps) {
+        if !self.lines.is_empty() {
+            for step in steps {
+                step.lines = Some(self.lines.as_slice().into());
+            }
+        }
+    }
 }
 
 /// The first route that is for the request, and how its number matched.
@@ -57,6 +67,7 @@ pub fn course(
     request: &Request,
     screened: &Screened<'_>,
     caller: Caller,
+    plan: &mut Plan,
 ) -> Result<Course, Rejection> {
     let dispatcher = &turn.config.dispatcher;
     let has_nothing = dispatcher.routes().is_empty()
@@ -83,8 +94,8 @@ pub fn course(
             _ => Course::Usual(Usual { user, ring: Some(ring.clone()), lines }),
         },
         Action::Gateways(gateways) => {
-            let (steps, search) = hunt(turn, &facts, gateways, &matched)?;
-            Course::Gateways(steps, search)
+            hunt(turn, &facts, gateways, &matched, plan)?;
+            Course::Gateways
         }
         Action::Redirect(Some(template)) => {
             let mut lines = Vec::new();
@@ -92,7 +103,7 @@ pub fn course(
             Course::Redirect(lines)
         }
         Action::Redirect(None) => match facts.user.clone() {
-            Some(user) => Course::RedirectToDevices(user),
+            Some(user) => Course::Redirect(onward::contacts(turn, request, &user, &caller)?),
             None => return Err(caller.unknown_user()),
         },
         Action::Answer(answer) => Course::Answer(answer.clone()),
@@ -105,16 +116,25 @@ fn hunt(
     facts: &Facts<'_>,
     gateways: &Gateways,
     matched: &Matched<'_>,
-) -> Result<(Steps, Option<Box<Search>>), Rejection> {
+    plan: &mut Plan,
+) -> Result<(), Rejection> {
     let number = number(gateways, matched);
-    let hunt = Hunt {
+    let mut hunt = Hunt {
         gateways: gateways.clone(),
         number: number.into_bytes().into(),
         tried: Tried::new(),
         identity: identity::for_gateway(turn, facts, &gateways.caller_id).into(),
         key: key(gateways.set.algorithm, facts).into(),
     };
-    let mut search = Search {
+    let AllDown { status, retry_after } = gateways.set.all_down;
+    let step = next(turn, facts.request, &mut hunt)
+        .ok_or_else(|| Rejection::gateways_unavailable(status, retry_after))?;
+    plan.steps.push(step);
+    let failover = gateways.failover();
+    if failover.on.is_empty() && failover.silence.is_none() {
+        return Ok(());
+    }
+    plan.search = Some(Box::new(Search {
         asked: SmallVec::new(),
         called: [].into(),
         forwards: None,
@@ -122,13 +142,8 @@ fn hunt(
         passed: SmallVec::new(),
         recurse: false,
         hunt: Some(Box::new(hunt)),
-    };
-    let AllDown { status, retry_after } = gateways.set.all_down;
-    let step = search.hunt.as_mut().and_then(|hunt| next(turn, facts.request, hunt));
-    let step = step.ok_or_else(|| Rejection::gateways_unavailable(status, retry_after))?;
-    let failover = gateways.failover();
-    let goes_on = !failover.on.is_empty() || failover.silence.is_some();
-    Ok((smallvec![step], goes_on.then(|| Box::new(search))))
+    }));
+    Ok(())
 }
 
 /// What the gateways are asked for.

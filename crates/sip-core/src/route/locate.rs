@@ -96,7 +96,8 @@ fn reach(turn: &Turn<'_>, binding: &Binding, contact: &Uri<'_>) -> Option<Reach>
     }
     let length = contact.raw.len() - contact.headers.map_or(0, |headers| headers.len() + 1);
     // RFC 3327 §5.3: with a Path its first proxy is the next hop, and no Contact says where that is.
-    let first = NameAddr::parse_first(binding.path().as_bytes());
+    let path = binding.path();
+    let first = if path.is_empty() { None } else { NameAddr::parse_first(path.as_bytes()) };
     let first = first.and_then(|path| path.uri().ok());
     let contact = first.as_ref().unwrap_or(contact);
     if registered.connection != ConnectionId::NONE {

@@ -24,12 +24,11 @@ pub mod step;
 pub mod within;
 
 use sip_message::{Method, Request};
-use smallvec::smallvec;
 
 use crate::config::AorBuf;
 use crate::dispatcher::route::Answer;
 use crate::flow::Flow;
-use crate::proxy::{Kind, Plan, Step};
+use crate::proxy::{Kind, Plan, Step, Steps};
 use crate::registrar;
 use crate::rejection::Rejection;
 use crate::turn::Turn;
@@ -64,8 +63,9 @@ pub fn route(
     }
     limit::has_time(turn, flow, request)?; //                          503: later, when there is time
     within::undo_strict_route(turn, request)?;
-    let Decision { verdict, edits } = decide(turn, flow, request)?;
-    if matches!(verdict, Verdict::Forward(_)) {
+    let mut edits = Edits::default();
+    let verdict = decide(turn, flow, request, &mut edits);
+    if matches!(verdict, Ok(Verdict::Forward(_))) {
         authenticate::strip_identity(request);
         if let Some(realm) = edits.realm {
             authenticate::consume_credentials(request, realm);
@@ -74,13 +74,7 @@ pub fn route(
             within::route_strictly(request, next);
         }
     }
-    Ok(verdict)
-}
-
-/// What follows from a request that is read and not touched.
-struct Decision<'a> {
-    verdict: Verdict,
-    edits: Edits<'a>,
+    verdict
 }
 
 /// What must change in a request before it is forwarded.
@@ -92,73 +86,60 @@ struct Edits<'a> {
     strict_route: Option<Box<[u8]>>,
 }
 
+/// What follows from a request that is read and not touched.
 fn decide<'a>(
     turn: &mut Turn<'a>,
     flow: &Flow,
     request: &Request,
-) -> Result<Decision<'a>, Rejection> {
-    let plain = |verdict| Ok(Decision { verdict, edits: Edits::default() });
+    edits: &mut Edits<'a>,
+) -> Result<Verdict, Rejection> {
     let screened = screen::check(turn, request)?; //                  400 416 420 482 483 503 505
-    let loop_hash = screened.loop_hash;
     match within::follow(turn, flow, request, &screened)? {
         //                                                            403 478 481: only along a Route we sealed
         Course::Dialog { plan, strict_route } => {
-            let edits = Edits { strict_route, ..Edits::default() };
-            let verdict = Verdict::Forward(Plan { loop_hash, ..plan });
-            return Ok(Decision { verdict, edits });
+            edits.strict_route = strict_route;
+            return Ok(Verdict::Forward(plan));
         }
-        Course::Drop => return plain(Verdict::Drop),
+        Course::Drop => return Ok(Verdict::Drop),
         Course::New => {}
     }
     let (caller, realm) = authenticate::caller(turn, flow, request, &screened)?; // 401 403 407
-    let usual = match dispatch::course(turn, flow, request, &screened, caller)? {
+    let mut plan = Plan::new(Steps::new(), screened.routes.own, kind(request), screened.loop_hash);
+    let usual = match dispatch::course(turn, flow, request, &screened, caller, &mut plan)? {
         //                                                            503: the operator's routes
         dispatch::Course::Usual(usual) => usual,
-        dispatch::Course::Gateways(steps, search) => {
-            let plan =
-                Plan { search, ..Plan::new(steps, screened.routes.own, kind(request), loop_hash) };
-            let edits = Edits { realm, ..Edits::default() };
-            return Ok(Decision { verdict: Verdict::Forward(plan), edits });
+        dispatch::Course::Gateways => {
+            edits.realm = realm;
+            return Ok(Verdict::Forward(plan));
         }
-        dispatch::Course::Redirect(contacts) => return plain(Verdict::Redirect(contacts)),
-        dispatch::Course::RedirectToDevices(aor) => {
-            return plain(Verdict::Redirect(onward::contacts(turn, request, &aor, &caller)?));
-        }
-        dispatch::Course::Answer(answer) => return plain(Verdict::Respond(answer)),
+        dispatch::Course::Redirect(contacts) => return Ok(Verdict::Redirect(contacts)),
+        dispatch::Course::Answer(answer) => return Ok(Verdict::Respond(answer)),
     };
-    let (steps, search, cancels) = match classify::place(turn, request, &screened, &caller)? {
+    match classify::place(turn, request, &screened, &caller)? {
         //                                                            403: no open relay
         Place::Registrar => {
             //                                                        403 404: To is a user of the domain asked
             let (uri, to) = (&screened.uri, &screened.head.to_uri);
-            return plain(Verdict::Register(registrar::address_of_record(uri, to, turn.config)?));
+            return Ok(Verdict::Register(registrar::address_of_record(uri, to, turn.config)?));
         }
-        Place::Server => return plain(Verdict::Answer),
+        Place::Server => return Ok(Verdict::Answer),
         Place::User(aor) => {
             let aor = usual.user.as_ref().unwrap_or(aor);
             let wish = Disposition::of(request);
             if onward::redirects(turn, aor, &caller, wish) {
                 let contacts = onward::contacts(turn, request, aor, &caller)?;
-                return plain(Verdict::Redirect(contacts)); //         302 404 480
+                return Ok(Verdict::Redirect(contacts)); //            302 404 480
             }
             let ring = usual.ring.as_deref();
-            let (mut steps, search) = onward::begin(turn, request, aor, &caller, wish, ring)?;
-            if !usual.lines.is_empty() {
-                for step in &mut steps {
-                    step.lines = Some(usual.lines.as_slice().into());
-                }
-            }
-            (steps, search, wish.cancel) //                           404 480 482
+            onward::begin(turn, request, aor, &caller, (wish, ring), &mut plan)?; // 404 480 482
+            usual.tell(&mut plan.steps);
         }
         Place::Elsewhere => {
-            let targets = locate::elsewhere(turn, &screened.uri)?; // 478
-            (smallvec![Step::new(targets)], None, true)
+            plan.steps.push(Step::new(locate::elsewhere(turn, &screened.uri)?)); // 478
         }
-    };
-    let own_routes = screened.routes.own;
-    let plan = Plan { search, cancels, ..Plan::new(steps, own_routes, kind(request), loop_hash) };
-    let edits = Edits { realm, ..Edits::default() };
-    Ok(Decision { verdict: Verdict::Forward(plan), edits })
+    }
+    edits.realm = realm;
+    Ok(Verdict::Forward(plan))
 }
 
 fn kind(request: &Request) -> Kind {

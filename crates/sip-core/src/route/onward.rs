@@ -11,7 +11,7 @@ use crate::dispatcher::route::{Ring, Strategy};
 use crate::forwarding::{Cause, Forwards};
 use crate::limits;
 use crate::proxy::search::{Occasion, Onward, Passed, Search};
-use crate::proxy::{Steps, Target, TargetUri, Targets};
+use crate::proxy::{Plan, Steps, Target, TargetUri, Targets};
 use crate::redirect;
 use crate::registrar::binding::Q_DEFAULT;
 use crate::rejection::Rejection;
@@ -20,15 +20,16 @@ use crate::route::disposition::{Disposition, Order};
 use crate::route::{dispatch, diversion, locate, own, step};
 use crate::turn::Turn;
 
-/// What is tried for a request to one of our users, and how the search may go on after that.
+/// Puts into `plan` what is tried for a request to one of our users, and how the search may go on after that.
 pub fn begin(
     turn: &Turn<'_>,
     request: &Request,
     aor: &str,
     caller: &Caller,
-    wish: Disposition,
-    ring: Option<&Ring>,
-) -> Result<(Steps, Option<Box<Search>>), Rejection> {
+    (wish, ring): (Disposition, Option<&Ring>),
+    plan: &mut Plan,
+) -> Result<(), Rejection> {
+    plan.cancels = wish.cancel;
     let forking = &turn.config.forking;
     let invite = request.method() == Method::Invite;
     let wish = ring.map_or(wish, |ring| ordered(wish, ring));
@@ -41,7 +42,8 @@ pub fn begin(
     let recurse = invite && forking.recurse && wish.recurse;
     if forwards.is_none() && !recurse {
         let targets = locate::targets(turn, aor, caller)?;
-        return Ok((step::by_preference(targets, forking, wish), None));
+        step::by_preference(targets, forking, wish, &mut plan.steps);
+        return Ok(());
     }
     let mut search = Search {
         asked: smallvec![aor.into()],
@@ -52,14 +54,16 @@ pub fn begin(
         recurse,
         hunt: None,
     };
-    let steps = match ask(turn, request, &mut search, wish)? {
-        steps if !steps.is_empty() => steps,
-        _ if search.passed.is_empty() => {
-            step::by_preference(locate::targets(turn, aor, caller)?, forking, wish)
-        }
-        _ => return Err(Rejection::temporarily_unavailable()),
-    };
-    Ok((steps, search.is_open().then(|| Box::new(search))))
+    plan.steps = ask(turn, request, &mut search, wish)?;
+    if plan.steps.is_empty() && search.passed.is_empty() {
+        let targets = locate::targets(turn, aor, caller)?;
+        step::by_preference(targets, forking, wish, &mut plan.steps);
+    }
+    if plan.steps.is_empty() {
+        return Err(Rejection::temporarily_unavailable());
+    }
+    plan.search = search.is_open().then(|| Box::new(search));
+    Ok(())
 }
 
 /// In the order that a route asks for: the operator's word counts more than the caller's.
@@ -89,9 +93,9 @@ fn usual(ring: &Ring, forwards: Option<&Forwards>) -> Arc<Forwards> {
 /// Whether whoever calls this user is told where to try instead: the domain is so configured, or a user of ours asks
 /// for it. Strangers get no addresses of our users' phones for the asking (RFC 3841 §9.1 leaves it to us).
 pub fn redirects(turn: &Turn<'_>, aor: &str, caller: &Caller, wish: Disposition) -> bool {
-    let domain = aor.rsplit_once('@').map_or(aor, |(_, domain)| domain);
-    let is_set = turn.config.redirect_domains.iter().any(|name| **name == *domain);
-    is_set || (wish.redirect && matches!(caller, Caller::User))
+    let names = |domain: &str| aor.strip_suffix(domain).is_some_and(|user| user.ends_with('@'));
+    turn.config.redirect_domains.iter().any(|domain| names(domain))
+        || (wish.redirect && matches!(caller, Caller::User))
 }
 
 /// What a redirect server answers (RFC 3261 §8.3): where the user is, or where his calls go.
@@ -204,7 +208,8 @@ fn steps(
     targets: Targets,
     wish: Disposition,
 ) -> Steps {
-    let mut steps = step::by_preference(targets, &turn.config.forking, wish);
+    let mut steps = Steps::new();
+    step::by_preference(targets, &turn.config.forking, wish, &mut steps);
     if !search.passed.is_empty() {
         let lines = diversion::lines(request, &search.passed, &search.called);
         for step in &mut steps {

@@ -1,9 +1,7 @@
 //! Room "screen" (RFC 3261 §16.3): is this a request we may handle at all? Syntax, scheme, demands we do not meet,
 //! hops left, loops. It never looks at who is asking.
 
-use sip_message::{
-    Checked, CheckedHead, Method, Name, ParseError, ParseErrorKind, Request, Scheme,
-};
+use sip_message::{Checked, CheckedHead, Method, Name, ParseError, Request, Scheme};
 
 use crate::config::AorBuf;
 use crate::rejection::Rejection;
@@ -55,17 +53,9 @@ pub fn check<'a>(turn: &Turn<'_>, request: &'a Request) -> Result<Screened<'a>, 
     Ok(screened)
 }
 
-/// The answer a syntax error earns (RFC 3261 §16.3 step 1, §21.4.1, §21.4.11, §21.5.5, §21.5.7).
+/// The answer a syntax error earns (RFC 3261 §16.3 step 1).
 pub fn syntax(error: ParseError) -> Rejection {
-    let words = error.kind.words();
-    match error.kind {
-        ParseErrorKind::VersionUnsupported => Rejection::version_not_supported(),
-        ParseErrorKind::MessageTooLarge => Rejection::message_too_large(),
-        ParseErrorKind::HeadTooLarge => Rejection::too_large(),
-        ParseErrorKind::UriTooLong => Rejection::uri_too_long(),
-        ParseErrorKind::ViasTooMany => Rejection::too_many_hops(),
-        _ => Rejection::bad_request(words),
-    }
+    Rejection::from(error)
 }
 
 /// RFC 3261 §21.5.4: leaving service. Calls under way go on; so does what ends here, for it is over at once: phones may

@@ -9,15 +9,19 @@ use crate::config::Forking;
 use crate::proxy::{Step, Steps, Targets};
 use crate::route::disposition::{Disposition, Order};
 
-pub fn by_preference(mut targets: Targets, forking: &Forking, wish: Disposition) -> Steps {
+pub fn by_preference(
+    mut targets: Targets,
+    forking: &Forking,
+    wish: Disposition,
+    steps: &mut Steps,
+) {
     if targets.len() < 2 {
-        return smallvec![Step::new(targets)];
+        return steps.push(Step::new(targets));
     }
     targets.sort_by_key(|target| Reverse(target.q));
     if !wish.fork {
         targets.truncate(1);
     }
-    let mut steps = Steps::new();
     for target in targets {
         let together = |step: &&mut Step| match wish.order {
             Order::Parallel => true,
@@ -34,5 +38,4 @@ pub fn by_preference(mut targets: Targets, forking: &Forking, wish: Disposition)
     for step in steps.iter_mut().take(timed) {
         step.timeout = Some(forking.timeout);
     }
-    steps
 }

@@ -166,6 +166,6 @@ fn along(turn: &Turn<'_>, screened: &Screened<'_>, sealed: Sealed) -> Result<Cou
         None => locate::remote_target(turn, screened)?,
     };
     let steps = smallvec![Step::new(targets)];
-    let plan = Plan::new(steps, routes_popped, Kind::Within(sealed), 0);
+    let plan = Plan::new(steps, routes_popped, Kind::Within(sealed), screened.loop_hash);
     Ok(Course::Dialog { plan, strict_route })
 }

@@ -207,7 +207,7 @@ fn no_room_for_any_fork_is_503() {
     let (now, config, shared) = (world.now, &world.config, &*world.shared);
     let mut turn = Turn { now, config, shared, draining: false, out: &mut out };
     let mut proxy = Proxy::default();
-    let forwarded = proxy.forward(&mut turn, &mut transactions, key, &request, &flow, plan);
+    let forwarded = proxy.forward(&mut turn, &mut transactions, key, &request, &flow, &plan);
     assert_eq!(forwarded, Ok(()));
     assert!(proxy.is_empty());
     let last = out.transmits.last().unwrap();
