@@ -181,6 +181,7 @@ fn core_config(settings: &Settings, bound: &Bound, domains: Domains) -> Config {
         allow_inbound: settings.allow_inbound,
         allow_outbound: settings.allow_outbound,
         durable: settings.store != Home::Memory,
+        dns: sip_core::config::Dns::default(),
         timers: Timers::default(),
     }
 }

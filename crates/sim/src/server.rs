@@ -224,6 +224,7 @@ fn laboratory(address: SocketAddr, address_6: SocketAddr, domain: &str) -> Confi
         // The flows of RFC 3665 cross two domains.
         allow_outbound: true,
         durable: false,
+        dns: config::Dns::default(),
         timers: config::Timers::default(),
     }
 }

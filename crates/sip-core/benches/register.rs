@@ -82,6 +82,7 @@ impl Bench {
             allow_inbound: false,
             allow_outbound: false,
             durable: false,
+            dns: sip_core::config::Dns::default(),
             timers: Timers::default(),
         };
         let shared = Arc::new(Shared::new(Seal::new([1; 16]), START));

@@ -42,7 +42,24 @@ pub struct Config {
     pub allow_outbound: bool,
     /// Bindings live in a store: a 200 to REGISTER waits for `Answer::Stored`.
     pub durable: bool,
+    pub dns: Dns,
     pub timers: Timers,
+}
+
+/// What the operator decides about the DNS (`[dns]`).
+#[derive(Clone, Copy, Debug)]
+pub struct Dns {
+    /// All queries together that stand between a request and one more destination.
+    pub patience: Duration,
+    /// A name may lead to this machine or to its own link: for laboratories. Otherwise a name is a stranger's way to
+    /// make us talk to services that trust whoever is here.
+    pub allow_local: bool,
+}
+
+impl Default for Dns {
+    fn default() -> Self {
+        Self { patience: Duration::from_secs(5), allow_local: false }
+    }
 }
 
 /// One of our addresses. Its place in `Config::listeners` is its `ListenerId`.
@@ -245,6 +262,30 @@ impl Config {
         self.listeners.get(usize::from(id.0))
     }
 
+    pub fn has_transport(&self, transport: Transport) -> bool {
+        self.listeners.iter().any(|l| l.transport == transport)
+    }
+
+    pub fn has_family(&self, transport: Transport, is_ipv4: bool) -> bool {
+        let fits = |l: &Listener| l.transport == transport && l.address.is_ipv4() == is_ipv4;
+        self.listeners.iter().any(fits)
+    }
+
+    /// Whether what is sent there comes back to us: a listener of ours, or one of our ports at an address that only others
+    /// see.
+    pub fn is_own(&self, address: SocketAddr) -> bool {
+        let ip = address.ip();
+        if self.listeners.iter().any(|l| l.address.ip() == ip) {
+            return self.listeners.iter().any(|l| l.address == address);
+        }
+        let mut spelled = ip.to_string();
+        if ip.is_ipv6() {
+            spelled = format!("[{spelled}]");
+        }
+        let port = |l: &Listener| l.address.port() == address.port();
+        self.domains.canonical(spelled.as_bytes()).is_some() && self.listeners.iter().any(port)
+    }
+
     /// The listener to reach `remote` from: same transport and address family, the first one.
     pub fn listener_for(&self, transport: Transport, remote: SocketAddr) -> Option<ListenerId> {
         let fits =
@@ -284,6 +325,7 @@ pub(crate) mod tests {
             allow_inbound: false,
             allow_outbound: false,
             durable: false,
+            dns: Dns::default(),
             timers: Timers::default(),
         }
     }

@@ -28,6 +28,10 @@ pub const FORKS_IN_ALL: Limit = limit("forks_per_request_in_all", 48, 500);
 /// How often one call may be passed on: by accounts that forward, by phones that redirect, and by whoever wrote the
 /// Diversions it came with (RFC 5806 §6.3).
 pub const DIVERSIONS: Limit = limit("diversions_per_call", 5, 482);
+/// Questions to the DNS on behalf of one name in one request (RFC 3263 §4).
+pub const QUERIES: Limit = limit("queries_per_name", 24, 478);
+/// Destinations of one name that are tried for one request (RFC 3263 §4.3).
+pub const TRIES: Limit = limit("tries_per_name", 8, 478);
 /// RFC 5393 §5.3: breadth given to a request that came without Max-Breadth.
 pub const BREADTH: Limit = limit("max_breadth", 60, 440);
 /// RFC 3261 §8.1.1.6: hops given to a request that came without Max-Forwards.
@@ -49,6 +53,8 @@ pub const TABLE: &[Limit] = &[
     FORKS,
     FORKS_IN_ALL,
     DIVERSIONS,
+    QUERIES,
+    TRIES,
     BREADTH,
     HOPS,
     EXCHANGES,

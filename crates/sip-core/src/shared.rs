@@ -1,7 +1,9 @@
-//! What the nodes share on purpose, and nothing else: bindings, accounts, used nonces, source budgets, and the key.
-//! The only file of the core with locks. The tables themselves are plain types in files of their own; here they are
+//! What the nodes share on purpose, and nothing else: bindings, accounts, used nonces, source budgets, next hops, and the
+//! key. With `shared/hop.rs` the only file of the core with locks. The tables themselves are plain types in files of their own; here they are
 //! cut into stripes, each behind a lock that is held for one look-up or one change and never across anything else.
 #![expect(clippy::disallowed_types, reason = "the shared tables are locked here and nowhere else")]
+
+mod hop;
 
 use core::hash::BuildHasher as _;
 use core::net::SocketAddr;
@@ -24,6 +26,7 @@ use crate::registrar::record::{Changed, Refusal, Undo, Update};
 use crate::seal::{Purpose, Seal};
 use crate::source::{Admission, Buckets, VerifiedFlows, source_hash};
 use crate::time::{Duration, Instant};
+pub use hop::SharedHops;
 
 /// Stripes of each table: enough that two workers seldom meet, few enough that an empty server stays small.
 const STRIPES: usize = 256;
@@ -47,6 +50,7 @@ pub struct Shared {
     pub accounts: SharedAccounts,
     pub nonces: SharedNonces,
     pub sources: Sources,
+    pub hops: SharedHops,
 }
 
 impl Shared {
@@ -58,6 +62,7 @@ impl Shared {
             accounts: SharedAccounts::new(&seal),
             nonces: SharedNonces::new(&seal, now),
             sources: Sources::new(&seal),
+            hops: SharedHops::new(&seal),
             branch_seal: seal.derive(Purpose::Branch, &now.0.to_be_bytes()),
             seal,
         }

@@ -257,6 +257,7 @@ pub fn config() -> Config {
         allow_inbound: false,
         allow_outbound: false,
         durable: false,
+        dns: crate::config::Dns::default(),
         timers: Timers::default(),
     }
 }
