@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::config::{DomainChoice, Settings};
 use crate::observe::Observer;
 use crate::observe::log::Log;
+use crate::resolver::{self, ResolverTask};
 use crate::shard::crash::CrashFolder;
 use crate::shard::worker::{self, Plan};
 use crate::shard::{Asker, Parts, Shell};
@@ -64,6 +65,8 @@ pub struct Running {
     /// To be run by somebody, for accounts and bindings to be written.
     pub writer: WriterTask<Asker>,
     pub accounts: store::Writer<Asker>,
+    /// To be run by somebody, for names to be resolved.
+    pub resolver: ResolverTask,
     /// Each worker's sockets, for looking at and for sending.
     pub sockets: Vec<WorkerSockets>,
     pub stop: watch::Sender<bool>,
@@ -112,6 +115,7 @@ pub async fn start(settings: &Settings, clock: Clock, log: Log) -> Result<Runnin
         skipped: bound.skipped.clone(),
     };
     let (account_writer, writer) = store::writer(store);
+    let (questions, resolver) = resolver::resolver(&settings.resolver, clock);
     let parts = Parts {
         clock,
         config,
@@ -119,10 +123,12 @@ pub async fn start(settings: &Settings, clock: Clock, log: Log) -> Result<Runnin
         observer: Observer::new(log),
         streams: Streams::new(facts.connections_max),
         writer: settings.store.directory().map(|_| account_writer.clone()),
+        questions,
         crash: CrashFolder::new(crash),
     };
     let (shell, stop, threads, sockets) = start_workers(settings, parts, bound)?;
-    Ok(Running { shell, facts, writer, accounts: account_writer, sockets, stop, threads })
+    let accounts = account_writer;
+    Ok(Running { shell, facts, writer, accounts, resolver, sockets, stop, threads })
 }
 
 pub type WorkerSockets = Vec<(ListenerId, Arc<AsyncSocket>)>;
@@ -181,7 +187,7 @@ fn core_config(settings: &Settings, bound: &Bound, domains: Domains) -> Config {
         allow_inbound: settings.allow_inbound,
         allow_outbound: settings.allow_outbound,
         durable: settings.store != Home::Memory,
-        dns: sip_core::config::Dns::default(),
+        dns: settings.dns,
         timers: Timers::default(),
     }
 }

@@ -153,7 +153,9 @@ impl Server {
 
     /// What the store says to a question, and when. The same question gets the same luck on every run.
     pub fn answer(&self, seed: u64, now: Instant, question: &Question) -> (Instant, Answer) {
-        let Question::Store(rows) = question;
+        let Question::Store(rows) = question else {
+            return (now, Answer::Resolved(sip_core::locate::Resolution::Failed));
+        };
         let mut dice = Dice::new(mix(seed ^ hash(format!("{rows:?}").as_bytes())));
         let answer = if dice.chance(self.store.failure) {
             Answer::StoreFailed("the disk is full".to_owned())

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::config::Config;
 use crate::flow::{ConnectionId, Flow};
+use crate::locate::Resolution;
 use crate::output::{AskId, ClientToken};
 
 #[derive(Debug)]
@@ -41,6 +42,7 @@ pub enum Answer {
     Stored,
     /// The write did not happen, and why, in words for the operator's log.
     StoreFailed(String),
+    Resolved(Resolution),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::config::Aor;
 use crate::flow::Flow;
+use crate::locate::Query;
 use crate::time::{Duration, Instant};
 
 #[derive(Debug, Default)]
@@ -48,7 +49,7 @@ pub struct ClientToken {
     pub generation: u32,
 }
 
-/// Names one question of the node that asked it.
+/// Names one question of the node that asked it, among those of its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AskId(pub u64);
 
@@ -63,6 +64,8 @@ pub struct Ask {
 pub enum Question {
     /// Make these rows durable, all or none, before the 200 leaves.
     Store(Vec<BindingWrite>),
+    /// What the DNS has to say (RFC 3263 §4); by then, nobody waits any longer.
+    Resolve { query: Query, until: Instant },
 }
 
 /// One row of the location table. The pair (`aor`, `contact`) names it.

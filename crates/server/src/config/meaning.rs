@@ -5,13 +5,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sip_core::config::{Algorithm, Auth, Forking, Network, Registrar};
+use sip_core::config::{Algorithm, Auth, Dns, Forking, Network, Registrar};
 use sip_core::flow::Transport;
 use store::Home;
 
-use super::duration;
 use super::file::{At, Written};
 use super::mistake::{Mistake, nearest};
+use super::{dns, duration};
+use crate::resolver::Rules;
 
 /// SIP's port (RFC 3261 §19.1.2).
 const PORT: u16 = 5060;
@@ -67,6 +68,9 @@ pub struct Settings {
     pub trusted: Vec<Network>,
     /// Stream connections at the same time.
     pub connections_max: usize,
+    pub dns: Dns,
+    /// The same section, as far as the resolver acts on it.
+    pub resolver: Rules,
     pub store: Home,
     /// None: `memory:` has no directory to put a socket into.
     pub admin: Option<PathBuf>,
@@ -90,6 +94,7 @@ impl Settings {
         let store = store(written, flags);
         let (log_level, log_format) = log(written, flags);
         let domains = domains(written, flags);
+        let (dns, resolver) = dns::read(written);
         let settings = Self {
             listen: listen(written, flags),
             redirect_domains: redirect_domains(written, &domains),
@@ -107,6 +112,8 @@ impl Settings {
             trusted: trusted(written),
             connections_max: count(written, "limits", "connections", 1..=1_000_000)
                 .unwrap_or(20_000),
+            dns,
+            resolver,
             admin: admin(written, flags, &store),
             store,
             log_level,
@@ -124,7 +131,7 @@ impl Settings {
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-fn wrong(
+pub(super) fn wrong(
     written: &mut Written<'_>,
     code: &'static str,
     message: String,
@@ -331,7 +338,7 @@ fn workers(written: &mut Written<'_>) -> usize {
     }
 }
 
-fn period(
+pub(super) fn period(
     written: &mut Written<'_>,
     section: &str,
     key: &str,

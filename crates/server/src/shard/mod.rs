@@ -24,6 +24,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::clock::Clock;
 use crate::observe::Observer;
+use crate::resolver::Questions;
 use crate::stream::{Connection, Streams};
 use crash::CrashFolder;
 
@@ -33,7 +34,7 @@ pub const NODES_PER_WORKER: usize = 16;
 /// A node that panicked so often is made anew: its tables cannot be trusted any more.
 const PANICS_MAX: u32 = 8;
 
-/// Which node asked the store what.
+/// Which node asked what.
 pub type Asker = (u16, AskId);
 
 pub struct Shell {
@@ -44,6 +45,8 @@ pub struct Shell {
     pub streams: Streams,
     /// None when nothing is to be kept (`memory:`).
     pub writer: Option<Writer<Asker>>,
+    /// Questions to the DNS.
+    pub questions: Questions,
     pub links: Vec<WorkerLink>,
     pub crash: CrashFolder,
     nodes: Box<[NodeCell]>,
@@ -75,13 +78,14 @@ pub struct Parts {
     pub observer: Observer,
     pub streams: Streams,
     pub writer: Option<Writer<Asker>>,
+    pub questions: Questions,
     pub crash: CrashFolder,
 }
 
 impl Shell {
     /// One link per worker; what comes out of the other end of `opens` is the worker's to open.
     pub fn new(parts: Parts, opens: Vec<mpsc::UnboundedSender<Arc<Connection>>>) -> Self {
-        let Parts { clock, config, shared, observer, streams, writer, crash } = parts;
+        let Parts { clock, config, shared, observer, streams, writer, questions, crash } = parts;
         let cell = |index| NodeCell {
             node: Mutex::new(Node::new(index, Arc::clone(&config), Arc::clone(&shared))),
             deadline: AtomicU64::new(u64::MAX),
@@ -92,7 +96,7 @@ impl Shell {
         let link =
             |opens| WorkerLink { wake_at: AtomicU64::new(u64::MAX), timer: Notify::new(), opens };
         let links = opens.into_iter().map(link).collect();
-        Self { clock, config, shared, observer, streams, writer, links, crash, nodes }
+        Self { clock, config, shared, observer, streams, writer, questions, links, crash, nodes }
     }
 
     pub fn node_count(&self) -> usize {

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sip_core::flow::{Flow, ListenerId};
 use sip_core::input::{Answer, Input};
+use sip_core::locate::Resolution;
 use sip_core::output::{Ask, ClientToken, Outbox, Question, Transmit};
 use sip_core::time::Instant;
 use udp::{AsyncSocket, Failure, Flush, Outgoing};
 
 use super::Shell;
+use crate::resolver::Asked;
 use crate::stream::{Connection, Refusal};
 
 /// Datagrams that may wait for a full socket; beyond it they are lost, as datagrams may be.
@@ -119,13 +121,9 @@ impl Turn {
                 Err(Refusal) => fail(again, tag),
             }
         }
-        for Ask { id, question: Question::Store(writes) } in outbox.asks.drain(..) {
-            let pushed = match &shell.writer {
-                Some(writer) => writer.push(writes, Some((node, id))).is_ok(),
-                None => false,
-            };
-            if !pushed {
-                let answer = Answer::StoreFailed("the queue of the store is full".to_owned());
+        for ask in outbox.asks.drain(..) {
+            let id = ask.id;
+            if let Err(answer) = put(shell, node, ask) {
                 again.push_back((node, Input::Answer { ask: id, answer }));
             }
         }
@@ -181,6 +179,24 @@ impl Turn {
         for tag in tags {
             fail(&mut self.again, tag);
         }
+    }
+}
+
+/// Puts a question before whoever can answer it; the answer at once, if nobody can.
+fn put(shell: &Shell, node: u16, Ask { id, question }: Ask) -> Result<(), Answer> {
+    let asker = (node, id);
+    match question {
+        Question::Store(writes) => {
+            let pushed = shell.writer.as_ref().map(|writer| writer.push(writes, Some(asker)));
+            if matches!(pushed, Some(Ok(_))) {
+                return Ok(());
+            }
+            Err(Answer::StoreFailed("the queue of the store is full".to_owned()))
+        }
+        Question::Resolve { query, until } => shell
+            .questions
+            .try_send(Asked { query, until, asker })
+            .map_err(|_| Answer::Resolved(Resolution::Failed)),
     }
 }
 
