@@ -158,7 +158,9 @@ impl Proxy {
                 self.cancel_forks(turn, transactions, context);
                 self.forget(context);
             }
-            Happening::ServerTimeout { .. } | Happening::ClientGone { .. } => {}
+            Happening::ClientSilent { .. }
+            | Happening::ServerTimeout { .. }
+            | Happening::ClientGone { .. } => {}
         }
     }
 
