@@ -126,6 +126,9 @@ impl State {
                     self.transactions.send_failed(turn.now, token, turn.out);
                 }
             }
+            Input::Unreachable { token, remote } => {
+                self.transactions.unreachable(turn.now, token, remote, turn.out);
+            }
             Input::Answer { ask, answer } => {
                 self.pending.answer(turn, ask, answer, &mut self.scratch);
             }

@@ -10,6 +10,7 @@ use sip_core::input::{Answer, Input};
 use sip_core::locate::Resolution;
 use sip_core::output::{Ask, ClientToken, Outbox, Question, Transmit};
 use sip_core::time::Instant;
+use sip_core::transaction::Branch;
 use udp::{AsyncSocket, Failure, Flush, Outgoing};
 
 use super::Shell;
@@ -81,6 +82,15 @@ impl Turn {
             self.outbox.send(flow, answer);
         }
         self.carry_out(now, node);
+    }
+
+    /// What ICMP says about a datagram of ours. It can be forged; the branch in what it quotes cannot (RFC 3261 §18.4).
+    pub fn refused(&mut self, now: Instant, refusal: &udp::Refusal<'_>) {
+        let Some(parts) = Branch::quoted(&self.shell.shared.branch_seal, refusal.quoted) else {
+            return;
+        };
+        let remote = refusal.target;
+        self.input(now, parts.node, Input::Unreachable { token: parts.token(), remote });
     }
 
     /// Anything else.

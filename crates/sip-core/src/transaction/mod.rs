@@ -62,6 +62,13 @@ pub struct ClientId {
     generation: u32,
 }
 
+impl BranchParts {
+    /// The client transaction that a branch of ours names.
+    pub const fn token(self) -> ClientToken {
+        ClientToken { slot: self.slot, generation: self.generation }
+    }
+}
+
 impl ClientId {
     pub const fn token(self) -> ClientToken {
         ClientToken { slot: self.slot, generation: self.generation }
