@@ -7,7 +7,7 @@ use core::ops::Deref;
 use sip_message::{Scheme, Uri};
 use smallvec::SmallVec;
 
-use crate::flow::{ListenerId, Transport};
+use crate::flow::{ConnectionId, Flow, ListenerId, Transport};
 use crate::time::Duration;
 
 /// An address of record in canonical form (RFC 3261 §10.3 step 5): `user@domain`, user unescaped and case kept,
@@ -284,6 +284,12 @@ impl Config {
         }
         let port = |l: &Listener| l.address.port() == address.port();
         self.domains.canonical(spelled.as_bytes()).is_some() && self.listeners.iter().any(port)
+    }
+
+    /// A flow to somewhere we have no connection to, if any listener of ours can reach it.
+    pub fn flow_to(&self, transport: Transport, remote: SocketAddr) -> Option<Flow> {
+        let listener = self.listener_for(transport, remote)?;
+        Some(Flow { transport, listener, connection: ConnectionId::NONE, remote })
     }
 
     /// The listener to reach `remote` from: same transport and address family, the first one.

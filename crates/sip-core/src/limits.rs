@@ -32,6 +32,8 @@ pub const DIVERSIONS: Limit = limit("diversions_per_call", 5, 482);
 pub const QUERIES: Limit = limit("queries_per_name", 24, 478);
 /// Destinations of one name that are tried for one request (RFC 3263 §4.3).
 pub const TRIES: Limit = limit("tries_per_name", 8, 478);
+/// Questions to the DNS that one node waits for at the same time.
+pub const QUESTIONS: Limit = limit("questions_per_node", 4_096, 478);
 /// RFC 5393 §5.3: breadth given to a request that came without Max-Breadth.
 pub const BREADTH: Limit = limit("max_breadth", 60, 440);
 /// RFC 3261 §8.1.1.6: hops given to a request that came without Max-Forwards.
@@ -55,6 +57,7 @@ pub const TABLE: &[Limit] = &[
     DIVERSIONS,
     QUERIES,
     TRIES,
+    QUESTIONS,
     BREADTH,
     HOPS,
     EXCHANGES,

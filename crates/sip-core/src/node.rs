@@ -16,9 +16,9 @@ use sip_message::{Malformed, Message, Method, Request, Response};
 
 use crate::config::Config;
 use crate::flow::Flow;
-use crate::input::{Command, Input};
+use crate::input::{Answer, Command, Input};
 use crate::output::{Event, Outbox};
-use crate::proxy::{Plan, Proxy};
+use crate::proxy::{Next, Plan, Proxy};
 use crate::redirect;
 use crate::registrar;
 use crate::rejection::Rejection;
@@ -65,6 +65,8 @@ pub struct Sizes {
     pub steps: usize,
     /// REGISTERs that wait for the store.
     pub registers_pending: usize,
+    /// Questions to the DNS.
+    pub questions: usize,
 }
 
 impl Node {
@@ -111,6 +113,7 @@ impl Node {
             timers_c: proxy.timers_len(),
             steps: proxy.steps_len(),
             registers_pending: pending.len(),
+            questions: proxy.questions_len(),
         }
     }
 }
@@ -128,6 +131,9 @@ impl State {
             }
             Input::Unreachable { token, remote } => {
                 self.transactions.unreachable(turn.now, token, remote, turn.out);
+            }
+            Input::Answer { ask, answer: Answer::Resolved(resolution) } => {
+                self.proxy.resolved(turn, &mut self.transactions, ask, resolution);
             }
             Input::Answer { ask, answer } => {
                 self.pending.answer(turn, ask, answer, &mut self.scratch);
@@ -245,11 +251,13 @@ impl State {
     fn acknowledge(&mut self, turn: &mut Turn<'_>, flow: &Flow, mut request: Request) {
         if let Ok(Verdict::Forward(plan)) = route::route(turn, flow, &mut request) {
             let plan: &Plan = &plan;
-            let second = plan
-                .steps
-                .first()
-                .and_then(|step| step.targets.first())
-                .and_then(|target| locate::second_way(turn.config, &request, &target.flow));
+            let second =
+                plan.steps.first().and_then(|step| step.targets.first()).and_then(|target| {
+                    match &target.next {
+                        Next::Flow(flow) => locate::second_way(turn.config, &request, flow),
+                        Next::Name(_) => None,
+                    }
+                });
             self.proxy.acknowledge(turn, &request, flow, plan, second);
         }
     }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::config::Aor;
 use crate::flow::Flow;
-use crate::locate::Query;
+use crate::locate::{Query, Why};
 use crate::time::{Duration, Instant};
 
 #[derive(Debug, Default)]
@@ -156,6 +156,18 @@ pub enum Event {
     SendFailed {
         call_id: Box<str>,
         flow: Flow,
+    },
+    /// A name leads nowhere, and why: the request goes nowhere either.
+    Unresolved {
+        call_id: Box<str>,
+        uri: Box<str>,
+        why: Why,
+    },
+    /// This next hop did not answer (408), or refused (503): another of the same name is tried.
+    FailedOver {
+        call_id: Box<str>,
+        flow: Flow,
+        status: u16,
     },
     LimitHit {
         limit: &'static str,

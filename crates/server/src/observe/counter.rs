@@ -32,6 +32,9 @@ counters! {
     calls_refused,
     calls_ended,
     transaction_timeouts,
+    names_unresolved,
+    /// Next hops that were no good, where another of the same name was tried.
+    next_hops_failed,
     limits_hit,
     store_failed,
     /// Messages that made us panic.

@@ -8,6 +8,7 @@ mod throttle;
 use std::io;
 use std::net::SocketAddr;
 
+use sip_core::locate::Why;
 use sip_core::output::{EndedBy, Event, Fault, Removal};
 use sip_core::time::Instant;
 
@@ -107,6 +108,12 @@ impl Observer {
             Event::CallEnded { .. } => (&c.calls_ended, LogLevel::Info),
             Event::TransactionTimeout { .. } => (&c.transaction_timeouts, LogLevel::Debug),
             Event::SendFailed { .. } => (&c.sends_failed, LogLevel::Debug),
+            // The name server of the operator is silent, or a stranger has written a name that is not there.
+            Event::Unresolved { why: Why::NotAnswered, .. } => {
+                (&c.names_unresolved, LogLevel::Warn)
+            }
+            Event::Unresolved { .. } => (&c.names_unresolved, LogLevel::Info),
+            Event::FailedOver { .. } => (&c.next_hops_failed, LogLevel::Info),
             Event::LimitHit { .. } => (&c.limits_hit, LogLevel::Warn),
             Event::StoreFailed { .. } => (&c.store_failed, LogLevel::Error),
         };
@@ -186,6 +193,22 @@ impl Observer {
             Event::SendFailed { call_id, flow } => {
                 let call_id = Value::from(&**call_id);
                 line("send_failed", &[("to", Value::Flow(*flow)), ("call_id", call_id)]);
+            }
+            Event::Unresolved { call_id, uri, why } => {
+                let why = match why {
+                    Why::NotFound => "no such name, or no address",
+                    Why::NoTransport => "reachable only by what we do not speak",
+                    Why::Local => "leads to this machine or its link; dns.allow_local is off",
+                    Why::NotAnswered => "no name server answered in time",
+                    Why::Ourselves => "leads back to us",
+                };
+                let (uri, call_id) = (Value::from(&**uri), Value::from(&**call_id));
+                line("unresolved", &[("to", uri), ("why", why.into()), ("call_id", call_id)]);
+            }
+            Event::FailedOver { call_id, flow, status } => {
+                let why = if *status == 408 { "no answer" } else { "refused" };
+                let (to, call_id) = (Value::Flow(*flow), Value::from(&**call_id));
+                line("failed_over", &[("from", to), ("why", why.into()), ("call_id", call_id)]);
             }
             Event::LimitHit { limit, flow } => {
                 let from = flow.map_or(Value::Text(""), Value::Flow);

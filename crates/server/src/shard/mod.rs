@@ -203,6 +203,7 @@ impl Shell {
             timers_c: sum.timers_c + one.timers_c,
             steps: sum.steps + one.steps,
             registers_pending: sum.registers_pending + one.registers_pending,
+            questions: sum.questions + one.questions,
         })
     }
 }

@@ -20,7 +20,7 @@ pub mod record;
 pub mod search;
 pub mod sought;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use name::Name;
 pub use record::{Found, Query, Record, RecordKind, Resolution};

@@ -18,7 +18,7 @@ const NOW: Instant = Instant::from_secs(1_000);
 
 /// What the DNS has: `NAME KIND RECORD`, or `NAME KIND silent`.
 #[derive(Default)]
-struct Zone {
+pub(crate) struct Zone {
     records: HashMap<Query, Vec<Record>>,
     silent: HashSet<Query>,
     known: HashMap<Query, Found>,
@@ -36,7 +36,7 @@ impl Memory for Zone {
 }
 
 impl Zone {
-    fn new(lines: &str) -> Self {
+    pub(crate) fn new(lines: &str) -> Self {
         let mut zone = Self::default();
         for line in lines.lines().map(str::trim).filter(|l| !l.is_empty()) {
             let words: Vec<&str> = line.split_whitespace().collect();
@@ -71,6 +71,16 @@ impl Zone {
             zone.records.entry(query).or_default().push(record);
         }
         zone
+    }
+
+    pub(crate) fn resolution(&self, query: &Query) -> Resolution {
+        match (self.silent.contains(query), self.records.get(query)) {
+            (true, _) => Resolution::Failed,
+            (false, None) => Resolution::Nothing { ttl: Duration::from_secs(30) },
+            (false, Some(records)) => {
+                Resolution::Records { records: records.clone(), ttl: Duration::from_secs(60) }
+            }
+        }
     }
 
     fn answer(&self, query: &Query) -> Found {

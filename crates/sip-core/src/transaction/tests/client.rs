@@ -363,7 +363,7 @@ fn unreachable_is_believed_of_the_silent_one_that_was_asked() {
     for method in ["INVITE", "OPTIONS"] {
         let mut world = World::new();
         let (client, request) = world.send(method, Transport::Udp);
-        let mut unreachable = |world: &mut World, remote| {
+        let unreachable = |world: &mut World, remote| {
             world.layer.unreachable(world.now, client.token(), remote, &mut world.out);
             world.told()
         };
