@@ -10,7 +10,7 @@ use sip_core::config::{self, Config, Domains, Limits, Listener, Network};
 use sip_core::flow::{ConnectionId, Flow, ListenerId, Transport};
 use sip_core::input::{Answer, Input};
 use sip_core::node::{Node, Sizes};
-use sip_core::output::{BindingRow, Event, Outbox, Question};
+use sip_core::output::{BindingRow, BindingWrite, Event, Outbox};
 use sip_core::seal::Seal;
 use sip_core::shard;
 use sip_core::shared::Shared;
@@ -152,10 +152,7 @@ impl Server {
     }
 
     /// What the store says to a question, and when. The same question gets the same luck on every run.
-    pub fn answer(&self, seed: u64, now: Instant, question: &Question) -> (Instant, Answer) {
-        let Question::Store(rows) = question else {
-            return (now, Answer::Resolved(sip_core::locate::Resolution::Failed));
-        };
+    pub fn answer(&self, seed: u64, now: Instant, rows: &[BindingWrite]) -> (Instant, Answer) {
         let mut dice = Dice::new(mix(seed ^ hash(format!("{rows:?}").as_bytes())));
         let answer = if dice.chance(self.store.failure) {
             Answer::StoreFailed("the disk is full".to_owned())

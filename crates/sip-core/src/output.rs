@@ -163,10 +163,11 @@ pub enum Event {
         uri: Box<str>,
         why: Why,
     },
-    /// This next hop did not answer (408), or refused (503): another of the same name is tried.
+    /// A next hop did not answer (408), or refused (503): another of the same name is tried.
     FailedOver {
         call_id: Box<str>,
-        flow: Flow,
+        from: Flow,
+        to: Flow,
         status: u16,
     },
     LimitHit {

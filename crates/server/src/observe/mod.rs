@@ -205,10 +205,15 @@ impl Observer {
                 let (uri, call_id) = (Value::from(&**uri), Value::from(&**call_id));
                 line("unresolved", &[("to", uri), ("why", why.into()), ("call_id", call_id)]);
             }
-            Event::FailedOver { call_id, flow, status } => {
+            Event::FailedOver { call_id, from, to, status } => {
                 let why = if *status == 408 { "no answer" } else { "refused" };
-                let (to, call_id) = (Value::Flow(*flow), Value::from(&**call_id));
-                line("failed_over", &[("from", to), ("why", why.into()), ("call_id", call_id)]);
+                let fields = [
+                    ("from", Value::Flow(*from)),
+                    ("to", Value::Flow(*to)),
+                    ("why", why.into()),
+                    ("call_id", (&**call_id).into()),
+                ];
+                line("failed_over", &fields);
             }
             Event::LimitHit { limit, flow } => {
                 let from = flow.map_or(Value::Text(""), Value::Flow);

@@ -1,6 +1,7 @@
 //! Retransmission times, to the microsecond: RFC 3261 §17.1.1.2 (Timers A, B), §17.1.2.2 (E, F), §17.2.1 (G, H).
 //! Loss changes how many there are, never when they are sent.
 
+use sip_core::output::Event;
 use sip_core::time::{Duration, Instant};
 
 use super::hop::first_sent;
@@ -68,7 +69,7 @@ fn expected_requests(view: &View<'_>, first: &Wire) -> Vec<Instant> {
             .min()
     };
     let provisional = heard(100, 200).unwrap_or(Instant::FAR);
-    let last = heard(200, 700).unwrap_or(Instant::FAR);
+    let last = heard(200, 700).unwrap_or(Instant::FAR).min(given_up(view, first));
     let (mut at, mut gap) = (first.sent + T1, T1);
     while at < first.sent + GIVE_UP && at < last && at <= view.end {
         if invite && at > provisional {
@@ -87,6 +88,19 @@ fn expected_requests(view: &View<'_>, first: &Wire) -> Vec<Instant> {
         at = at + gap;
     }
     times
+}
+
+/// RFC 3263 §4.3: when somebody else was tried instead, which the server has told.
+fn given_up(view: &View<'_>, first: &Wire) -> Instant {
+    let events = view.world.servers().iter().flat_map(|s| &s.events);
+    let times = events.filter_map(|(at, event)| match event {
+        Event::FailedOver { call_id, from, .. } => {
+            let is_it = **call_id == *first.message.call_id && *at >= first.sent;
+            (is_it && view.world.place_of(from.remote) == first.to).then_some(*at)
+        }
+        _ => None,
+    });
+    times.min().unwrap_or(Instant::FAR)
 }
 
 /// Non-2xx final responses of INVITE server transactions over UDP.

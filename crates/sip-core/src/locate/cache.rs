@@ -57,6 +57,13 @@ impl Cache {
         Some(entry.found.clone())
     }
 
+    /// What is past its time and better than nothing; it is good for a while again.
+    pub fn find_old(&mut self, now: Instant, query: &Query) -> Option<Found> {
+        let entry = self.entries.get_mut(query).filter(|entry| now < entry.stale_until)?;
+        entry.fresh_until = entry.fresh_until.max(now + STALE_FOR);
+        Some(entry.found.clone())
+    }
+
     /// Takes an answer, and says what is to be believed now.
     pub fn store(&mut self, now: Instant, query: Query, resolution: Resolution) -> Found {
         let (found, fresh, stale) = match resolution {
@@ -71,9 +78,8 @@ impl Cache {
                 (Found::Nothing, ttl.clamp(TTL_MIN, NOTHING_MAX), Duration::ZERO)
             }
             Resolution::Failed => {
-                if let Some(entry) = self.entries.get_mut(&query).filter(|e| now < e.stale_until) {
-                    entry.fresh_until = entry.fresh_until.max(now + STALE_FOR);
-                    return entry.found.clone();
+                if let Some(found) = self.find_old(now, &query) {
+                    return found;
                 }
                 (Found::Failed, FAILED_FOR, Duration::ZERO)
             }

@@ -32,6 +32,8 @@ const TRANSPORTS: [(Transport, &str); 2] =
 pub trait Memory {
     /// `None`: it must be asked for.
     fn find(&self, now: Instant, query: &Query) -> Option<Found>;
+    /// What was known before its time was over (RFC 8767): for whoever has just waited for a name server in vain.
+    fn find_old(&self, now: Instant, query: &Query) -> Option<Found>;
     fn has_failed(&self, now: Instant, destination: &Destination) -> bool;
 }
 
@@ -81,6 +83,8 @@ pub struct Search {
     /// RFC 3263 §4.2: no SRV record at all, so the addresses of the name itself.
     fallback: Option<(Name, Transport)>,
     deadline: Instant,
+    /// A question was not answered: the name server is not waited for again where something is known.
+    is_silent: bool,
     queries_left: usize,
     tries_left: usize,
     why: Why,
@@ -96,6 +100,7 @@ impl Search {
             last: VecDeque::new(),
             fallback: None,
             deadline: Instant::ZERO,
+            is_silent: false,
             queries_left: limits::QUERIES.max,
             tries_left: limits::TRIES.max,
             why: Why::NotFound,
@@ -130,14 +135,15 @@ impl Search {
         self.go_on(now, config, memory)
     }
 
-    /// The answer to the question that was asked.
+    /// What came of the question that was asked; and whether that is no answer, so that `found` is what was known before.
     pub fn answer(
         &mut self,
         now: Instant,
         config: &Config,
         memory: &impl Memory,
-        found: &Found,
+        (found, is_silent): (&Found, bool),
     ) -> Needs {
+        self.is_silent |= is_silent;
         if let Some(lookup) = self.asked.take() {
             self.on_found(config, &lookup, found);
         }
@@ -160,7 +166,11 @@ impl Search {
                 return self.offer(destination);
             }
             if let Some(lookup) = self.todo.pop_front() {
-                if let Some(found) = memory.find(now, &lookup.query) {
+                let known = memory.find(now, &lookup.query);
+                let known = known.or_else(|| {
+                    self.is_silent.then(|| memory.find_old(now, &lookup.query)).flatten()
+                });
+                if let Some(found) = known {
                     self.on_found(config, &lookup, &found);
                 } else if now >= self.deadline {
                     self.why = self.why.max(Why::NotAnswered);

@@ -22,12 +22,17 @@ pub(crate) struct Zone {
     records: HashMap<Query, Vec<Record>>,
     silent: HashSet<Query>,
     known: HashMap<Query, Found>,
+    old: HashMap<Query, Found>,
     failed: Vec<Destination>,
 }
 
 impl Memory for Zone {
     fn find(&self, _: Instant, query: &Query) -> Option<Found> {
         self.known.get(query).cloned()
+    }
+
+    fn find_old(&self, _: Instant, query: &Query) -> Option<Found> {
+        self.old.get(query).cloned()
     }
 
     fn has_failed(&self, _: Instant, destination: &Destination) -> bool {
@@ -113,7 +118,7 @@ fn story(uri: &str, zone: &Zone, config: &Config) -> Vec<String> {
                     Found::Failed => "silence".into(),
                 };
                 lines.push(format!("ask {query}: {word}"));
-                search.answer(NOW, config, zone, &found)
+                search.answer(NOW, config, zone, (&found, found == Found::Failed))
             }
             Needs::Try(destination) => {
                 let more = if search.has_more() { ", then perhaps others" } else { "" };
@@ -335,6 +340,26 @@ fn what_is_known_is_not_asked() {
     );
 }
 
+/// RFC 8767 §5: after one silence, what was known before is good enough: the name server is not waited for again.
+#[test]
+fn after_a_silence_what_was_known_will_do() {
+    let mut zone = Zone::new(
+        "example.org NAPTR silent
+         _sip._udp.example.org SRV 0 0 5060 a.example.org
+         a.example.org A 192.0.2.11",
+    );
+    for (name, kind) in
+        [("_sip._udp.example.org", RecordKind::Srv), ("a.example.org", RecordKind::A)]
+    {
+        let query = Query { name: Name::parse(name.as_bytes()).unwrap(), kind };
+        zone.old.insert(query.clone(), zone.answer(&query));
+    }
+    assert_eq!(
+        story("sip:example.org", &zone, &config())[..2],
+        ["ask example.org NAPTR: silence", "try udp:192.0.2.11:5060, then perhaps others"]
+    );
+}
+
 /// A zone that leads from name to name to name: a bounded number of questions and tries.
 #[test]
 fn no_zone_makes_us_ask_for_ever() {
@@ -359,9 +384,9 @@ fn time_runs_out_for_all_questions_together() {
     let Needs::Query(_, deadline) = search.next(NOW, &config, &zone) else { panic!("no question") };
     assert_eq!(deadline, NOW + Duration::from_secs(5));
     let at = NOW + Duration::from_secs(3);
-    let needs = search.answer(at, &config, &zone, &Found::Failed);
+    let needs = search.answer(at, &config, &zone, (&Found::Failed, true));
     assert!(matches!(&needs, Needs::Query(_, again) if *again == deadline), "{needs:?}");
-    let needs = search.answer(deadline, &config, &zone, &Found::Failed);
+    let needs = search.answer(deadline, &config, &zone, (&Found::Failed, true));
     assert_eq!(needs, Needs::End(Why::NotAnswered));
     assert!(!search.has_more());
 }

@@ -35,8 +35,8 @@ pub(super) struct Hop {
     diversion: Option<Arc<[u8]>>,
     /// How many copies those who are still to be tried may become (RFC 5393 §5.3).
     pub breadth: u8,
-    /// How the one before has failed.
-    failed: Option<u16>,
+    /// Who was tried before, and how that failed.
+    failed: Option<(Flow, u16)>,
 }
 
 /// A fork that has nobody to send to yet.
@@ -176,7 +176,7 @@ impl Proxy {
             needs = match needs {
                 Needs::Query(query, until) => {
                     if self.questions.are_too_many(turn) {
-                        hop.search.answer(turn.now, turn.config, hops, &Found::Failed)
+                        hop.search.answer(turn.now, turn.config, hops, (&Found::Failed, true))
                     } else {
                         let who = Who::Context(context.name);
                         let ask = self.questions.ask(turn, query, until, who);
@@ -195,7 +195,7 @@ impl Proxy {
                     if hop.failed.is_none() {
                         unresolved(turn, &hop.request, why);
                     }
-                    let status = hop.failed.unwrap_or(status(why));
+                    let status = hop.failed.map_or(status(why), |(_, status)| status);
                     let fork = u16::try_from(context.forks.len()).unwrap_or(u16::MAX);
                     return context.consider(Best { status, fork, wire: None });
                 }
@@ -223,6 +223,10 @@ impl Proxy {
             hop.breadth += core::mem::take(&mut fork.breadth);
         }
         let breadth = hop.take_breadth();
+        if let Some((from, status)) = hop.failed {
+            let call_id = text(hop.request.call_id().unwrap_or_default());
+            turn.out.events.push(Event::FailedOver { call_id, from, to: flow, status });
+        }
         let at = u16::try_from(context.forks.len()).unwrap_or(u16::MAX);
         let route = RouteRecord::new(turn, &hop.request, &hop.plan, context.arrived_at);
         let copy = Copy {
@@ -261,8 +265,7 @@ impl Proxy {
         if matches!(needs, Needs::End(_)) || hop.breadth == 0 {
             return false;
         }
-        failed_over(turn, &hop.request, flow, status);
-        hop.failed = Some(status);
+        hop.failed = Some((flow, status));
         self.end_fork(name, at);
         if let Some(mut context) = self.contexts.remove(&name) {
             self.pursue(turn, transactions, &mut context, hop, needs, None);
@@ -282,8 +285,7 @@ impl Proxy {
     ) {
         const SILENT: u16 = 408;
         let Some((flow, mut hop, needs)) = self.next_hop(turn, name, at, true) else { return };
-        failed_over(turn, &hop.request, flow, SILENT);
-        hop.failed = Some(SILENT);
+        hop.failed = Some((flow, SILENT));
         if let Some(mut context) = self.contexts.remove(&name) {
             self.pursue(turn, transactions, &mut context, hop, needs, Some(at));
             self.contexts.insert(name, context);
@@ -330,19 +332,20 @@ impl Proxy {
     ) {
         let Some(Waiting { query, who }) = self.questions.waiting.remove(&ask.0) else { return };
         let hops = &turn.shared.hops;
+        let is_silent = resolution == Resolution::Failed;
         // For everybody, also when whoever asked has gone.
         let found = hops.store(turn.now, query, resolution);
         let name = match who {
             Who::Context(name) => name,
             Who::Ack(mut ack) => {
-                let needs = ack.search.answer(turn.now, turn.config, hops, &found);
+                let needs = ack.search.answer(turn.now, turn.config, hops, (&found, is_silent));
                 return self.acknowledge_on(turn, ack, needs);
             }
         };
         let Some(mut context) = self.contexts.remove(&name) else { return };
         if let Some(at) = context.seeking.iter().position(|seeking| seeking.ask == ask) {
             let Seeking { mut hop, silent, .. } = context.seeking.remove(at);
-            let needs = hop.search.answer(turn.now, turn.config, hops, &found);
+            let needs = hop.search.answer(turn.now, turn.config, hops, (&found, is_silent));
             self.pursue(turn, transactions, &mut context, hop, needs, silent);
         }
         self.contexts.insert(name, context);
@@ -383,7 +386,7 @@ impl Proxy {
                         self.questions.ask(turn, query, until, Who::Ack(ack));
                         return;
                     }
-                    ack.search.answer(turn.now, turn.config, hops, &Found::Failed)
+                    ack.search.answer(turn.now, turn.config, hops, (&Found::Failed, true))
                 }
                 Needs::Try(to) => match turn.config.flow_to(to.transport, to.address) {
                     Some(flow) => {
@@ -415,13 +418,11 @@ impl ResponseContext {
 }
 
 fn unresolved(turn: &mut Turn<'_>, request: &Request, why: Why) {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into();
     let call_id = text(request.call_id().unwrap_or_default());
     let uri = text(request.uri_bytes());
     turn.out.events.push(Event::Unresolved { call_id, uri, why });
 }
 
-fn failed_over(turn: &mut Turn<'_>, request: &Request, flow: Flow, status: u16) {
-    let call_id = String::from_utf8_lossy(request.call_id().unwrap_or_default()).into();
-    turn.out.events.push(Event::FailedOver { call_id, flow, status });
+fn text(bytes: &[u8]) -> Box<str> {
+    String::from_utf8_lossy(bytes).into()
 }

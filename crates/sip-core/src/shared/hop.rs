@@ -80,6 +80,10 @@ impl Memory for SharedHops {
         self.stripe(query).cache.read().find(now, query)
     }
 
+    fn find_old(&self, now: Instant, query: &Query) -> Option<Found> {
+        self.stripe(query).cache.write().find_old(now, query)
+    }
+
     fn has_failed(&self, now: Instant, destination: &Destination) -> bool {
         self.stripe(destination).failures.read().has_failed(now, destination)
     }
