@@ -54,8 +54,8 @@ pub struct Refusal<'a> {
 }
 
 impl Report<'_> {
-    /// RFC 3261 §18.4: "host, network, port or protocol unreachable errors, or parameter problem errors"; "source quench
-    /// and TTL exceeded ICMP errors SHOULD be ignored", and what is too large was no failure of the peer.
+    /// RFC 3261 §18.4: unreachable (host, network, port, protocol) and parameter problem are failures; source quench and
+    /// time exceeded are not, and what was too large is no failure of the peer.
     fn is_final(&self) -> bool {
         const TOO_LARGE: u8 = 4;
         match self.said {

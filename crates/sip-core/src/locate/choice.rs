@@ -42,16 +42,14 @@ pub fn order(records: &[Record], key: u64) -> Vec<Host> {
             _ => None,
         })
         .collect();
-    // "arrange all SRV RRs (that have not been ordered yet) in any order, except that all those with weight 0 are placed
-    // at the beginning of the list": any order, but always the same.
+    // RFC 2782: weight 0 first, beyond that any order; here always the same one.
     left.sort_by(|a, b| (a.0, a.1, &a.2.name, a.2.port).cmp(&(b.0, b.1, &b.2.name, b.2.port)));
     let mut dice = Dice(key);
     let mut ordered = Vec::with_capacity(left.len());
     while let Some(&(lowest, ..)) = left.first() {
         let equals = left.iter().take_while(|(priority, ..)| *priority == lowest);
         let sum = equals.map(|(_, weight, _)| u64::from(*weight)).sum();
-        // "choose a uniform random number between 0 and the sum computed (inclusive), and select the RR whose running sum
-        // value is the first in the selected order which is greater than or equal to the random number selected."
+        // A number from 0 to the sum of the weights, both included; the first whose running sum reaches it is chosen.
         let drawn = dice.up_to(sum);
         let mut running = 0;
         let chosen = left.iter().position(|(_, weight, _)| {
@@ -124,8 +122,7 @@ mod tests {
         near(second_after_a[2], 11.0 / 41.0, first[0]);
     }
 
-    /// RFC 2782: "records containing weights greater than 0 ... weight 0 should have a very small chance of being
-    /// selected".
+    /// RFC 2782: beside heavier ones, weight 0 has a very small chance, and has it.
     #[test]
     fn weight_zero_is_seldom_and_not_never() {
         let records = [srv(1, 0, "spare"), srv(1, 99, "main")];

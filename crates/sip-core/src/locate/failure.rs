@@ -62,7 +62,7 @@ mod tests {
         Destination { transport: Transport::Udp, address: ([192, 0, 2, 1], port).into() }
     }
 
-    /// RFC 3263 §4.3: "a particular address", and no more than that.
+    /// RFC 3263 §4.3: what failed is one address, and no more than that.
     #[test]
     fn one_transport_address_and_port_for_half_a_minute() {
         let mut failures = Failures::new(8, 1);

@@ -53,7 +53,7 @@ pub enum Record {
         service: Service,
         replacement: Name,
     },
-    /// RFC 2782. No target: the service is "decidedly not available".
+    /// RFC 2782. No target: there is no such service at that name.
     Srv {
         priority: u16,
         weight: u16,

@@ -107,16 +107,15 @@ impl Search {
         };
         let Sought { host, port, transport } = sought;
         match (*port, *transport) {
-            // RFC 3263 §4.2: "If the TARGET was not a numeric IP address, but a port is present in the URI, the client
-            // performs an A or AAAA record lookup of the domain name"; §4.1: UDP, if the URI names no transport.
+            // RFC 3263 §4.2: a name with a port: its addresses, and nothing else is asked; §4.1: UDP, if the URI names no
+            // transport.
             (Some(port), transport) => {
                 let host = Host { name: host.clone(), port };
                 search.hosts(config, transport.unwrap_or(Transport::Udp), vec![host]);
             }
-            // §4.1: "If the URI specifies a transport protocol in the transport parameter, that transport protocol SHOULD
-            // be used"; §4.2: SRV for it.
+            // §4.1: the transport that the URI names is used; §4.2: the SRV records for it.
             (None, Some(transport)) => search.services(config, host, Some(transport)),
-            // §4.1: "a client SHOULD perform a NAPTR query for the domain in the URI".
+            // §4.1: neither port nor transport: NAPTR says which transports there are.
             (None, None) => {
                 let query = Query { name: host.clone(), kind: RecordKind::Naptr };
                 search.todo.push_back(Lookup {
@@ -182,8 +181,7 @@ impl Search {
                 }
                 continue;
             }
-            // RFC 3263 §4.2: "If no SRV records were found, the client performs an A or AAAA record lookup of the domain
-            // name", with the default port.
+            // RFC 3263 §4.2: no SRV records at all: the addresses of the name itself, with the default port.
             if let Some((name, transport)) = self.fallback.take() {
                 self.hosts(config, transport, vec![Host { name, port: PORT_DEFAULT }]);
                 continue;
@@ -210,8 +208,7 @@ impl Search {
             (RecordKind::Naptr, Found::Records(records)) => {
                 self.on_naptr(config, &query.name, records);
             }
-            // RFC 3263 §4.1: "If no NAPTR records are found, the client constructs SRV queries for those transport protocols
-            // it supports".
+            // RFC 3263 §4.1: no NAPTR records: SRV for each transport that we have.
             (RecordKind::Naptr, Found::Nothing | Found::Failed) => {
                 self.services(config, &query.name, None);
             }
@@ -241,8 +238,8 @@ impl Search {
         }
     }
 
-    /// RFC 3263 §4.1: "the client discards any services fields that are not supported"; RFC 3403 §4.1: of what is left only
-    /// the lowest order counts, by preference.
+    /// RFC 3263 §4.1: services that we do not support are left out; RFC 3403 §4.1: of the others only the lowest order
+    /// counts, by preference.
     fn on_naptr(&mut self, config: &Config, host: &Name, records: &[Record]) {
         let mut usable: Vec<(u16, u16, Transport, &Name)> = Vec::new();
         let mut is_sip = false;
@@ -283,7 +280,7 @@ impl Search {
             self.why = self.why.max(Why::NoTransport);
             return;
         };
-        // RFC 3263 §4.1: without SRV records, "the client SHOULD use UDP" for a SIP URI.
+        // RFC 3263 §4.1: without SRV records, UDP for a SIP URI, if we have it.
         self.fallback = Some((host.clone(), *first));
         for (transport, prefix) in TRANSPORTS.into_iter().rev().filter(|(t, _)| wanted(*t)) {
             if let Some(name) = host.service(prefix) {

@@ -115,7 +115,7 @@ impl Proxy {
         if self.active(name).is_none_or(|active| active.has_ended(delivered.fork)) {
             return;
         }
-        // RFC 3263 §4.3: "or a 503 response"; within the same fork.
+        // RFC 3263 §4.3: a 503 is a failure of this server, and there may be another within the same fork.
         let failed = (status, true);
         if status == 503 && self.fail_over(turn, transactions, name, delivered.fork, failed) {
             return;

@@ -78,7 +78,7 @@ fn silence_and_the_next() {
     assert!(world.is_at_rest());
 }
 
-/// RFC 3263 §4.3: "a 503 response"; the caller hears nothing of it, and the server gets its ACK.
+/// RFC 3263 §4.3: a 503 is a failure of the server; the caller hears nothing of it, and the server gets its ACK.
 #[test]
 fn service_unavailable_and_the_next() {
     let (mut world, zone, first) = offered();

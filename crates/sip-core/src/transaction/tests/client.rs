@@ -355,7 +355,7 @@ fn who_was_given_up_may_still_answer() {
     world.assert_empty();
 }
 
-/// RFC 3261 §18.4: "host, network, port or protocol unreachable errors" are transport errors; but anybody can forge one.
+/// RFC 3261 §18.4: an ICMP error that says unreachable is a transport error; but anybody can forge one.
 #[test]
 fn unreachable_is_believed_of_the_silent_one_that_was_asked() {
     let there = flow(Transport::Udp, 2).remote;
