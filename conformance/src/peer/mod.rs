@@ -3,6 +3,7 @@
 mod baresip;
 mod call;
 mod command;
+mod example;
 mod fork;
 mod malformed;
 mod netsip;
@@ -47,6 +48,13 @@ pub fn cases() -> Vec<Case> {
         )
         .kamailio_misses("leaves a CANCEL that matches nothing without an answer"),
         case("baresip", "two baresip phones register and talk, audio both ways", baresip::call),
+        case(
+            "dns_failover",
+            "examples/dns-failover: shared by weight, and the next when one is gone",
+            example::dns_failover,
+        )
+        .limit(120)
+        .ringway_only(),
         case("sipsak", "OPTIONS, registration and traceroute by sipsak", sipsak::run),
         case(
             "commands",
