@@ -149,11 +149,11 @@ impl Shared {
                 answer.metadata.truncation = true;
                 answer.to_vec().ok()
             }
-            Rule::Zone => self.from_zone(&asked, &question.name().into(), kind).to_vec().ok(),
+            Rule::Zone => self.zone_answer(&asked, &question.name().into(), kind).to_vec().ok(),
         }
     }
 
-    fn from_zone(&self, asked: &Message, name: &LowerName, kind: RecordType) -> Message {
+    fn zone_answer(&self, asked: &Message, name: &LowerName, kind: RecordType) -> Message {
         let mut answer = reply(asked);
         match self.zone.get(&RrKey::new(name.clone(), kind)) {
             Some(records) => _ = answer.add_answers(records.iter().cloned()),

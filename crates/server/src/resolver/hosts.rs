@@ -16,13 +16,14 @@ const BYTES_MAX: u64 = 4 << 20;
 
 pub struct Hosts {
     path: PathBuf,
-    modified: Option<SystemTime>,
+    /// When the file that was read had been changed, and its length.
+    read: Option<(SystemTime, u64)>,
     addresses: HashMap<Name, Vec<IpAddr>>,
 }
 
 impl Hosts {
     pub fn new(path: PathBuf) -> Self {
-        Self { path, modified: None, addresses: HashMap::new() }
+        Self { path, read: None, addresses: HashMap::new() }
     }
 
     /// None: the file does not know the name.
@@ -45,10 +46,10 @@ impl Hosts {
 
     fn renew(&mut self) {
         let file = std::fs::metadata(&self.path).ok().filter(|file| file.len() <= BYTES_MAX);
-        let modified = file.and_then(|file| file.modified().ok());
-        if modified != self.modified {
-            self.modified = modified;
-            let text = modified.map(|_| std::fs::read_to_string(&self.path).unwrap_or_default());
+        let found = file.and_then(|file| Some((file.modified().ok()?, file.len())));
+        if found != self.read {
+            self.read = found;
+            let text = found.map(|_| std::fs::read_to_string(&self.path).unwrap_or_default());
             self.addresses = read(&text.unwrap_or_default());
         }
     }

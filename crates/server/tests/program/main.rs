@@ -9,6 +9,7 @@ mod exit_code;
 mod fake;
 mod limit;
 mod load;
+mod name;
 mod panic;
 mod phone_call;
 mod phone_failure;
