@@ -92,7 +92,8 @@ impl Questions {
     }
 
     fn ask(&mut self, turn: &mut Turn<'_>, query: Query, until: Instant, who: Who) -> AskId {
-        self.last += 1;
+        // With the time in it: an answer to a question of this node's predecessor, which panicked, finds nobody.
+        self.last = turn.now.0.max(self.last + 1);
         let id = AskId(self.last);
         let question = Question::Resolve { query: query.clone(), until };
         turn.out.asks.push(Ask { id, question });
@@ -247,7 +248,8 @@ impl Proxy {
         }
         let deadline = turn.now + turn.config.timers.timer_c;
         let timer_c = context.invite.then(|| self.timer_c.arm(deadline, context.name, at));
-        context.forks.push(Fork { hop: Some(hop), ..Fork::new(client, flow, timer_c, breadth) });
+        let fork = Fork::new(client, flow, timer_c, breadth);
+        context.forks.push(Fork { is_named: true, hop: Some(hop), ..fork });
     }
 
     /// RFC 3263 §4.3: this one is no good; whether somebody else of the same name is tried, or looked for, instead.
@@ -317,7 +319,7 @@ impl Proxy {
     pub(super) fn has_spoken(&mut self, turn: &Turn<'_>, name: ContextId, at: u16) {
         let Some(active) = self.active(name) else { return };
         active.seeking.retain(|seeking| seeking.silent != Some(at));
-        if let Some(fork) = active.forks.get(usize::from(at)).filter(|fork| fork.hop.is_some()) {
+        if let Some(fork) = active.forks.get(usize::from(at)).filter(|fork| fork.is_named) {
             turn.shared.hops.answered(&destination(&fork.flow));
         }
     }

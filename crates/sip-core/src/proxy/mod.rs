@@ -188,7 +188,9 @@ struct Fork {
     breadth: u8,
     /// Challenge lines of a 401 or 407, to be joined with those of the others (RFC 3261 §16.7 step 7).
     challenges: Option<Box<[u8]>>,
-    /// It is to a name, and may be followed by another.
+    /// It is to a name,
+    is_named: bool,
+    /// and may be followed by another.
     hop: Option<Box<Hop>>,
 }
 
@@ -202,6 +204,7 @@ impl Fork {
             timed_out: false,
             breadth,
             challenges: None,
+            is_named: false,
             hop: None,
         }
     }

@@ -141,6 +141,17 @@ fn the_first_answers_after_all() {
     assert!(world.is_at_rest());
 }
 
+/// RFC 3263 §4.3: whoever speaks is well, however late.
+#[test]
+fn who_speaks_is_forgiven() {
+    let (mut world, zone, first) = offered();
+    world.pass(Duration::from_secs(3));
+    world.resolve(&zone);
+    assert_eq!(world.shared.hops.counts().1, 1);
+    world.from("192.0.2.101:5060", &first.reply(180, "a", ""));
+    assert_eq!(world.shared.hops.counts().1, 0);
+}
+
 /// Who was given up refuses late: nobody cares.
 #[test]
 fn the_first_refuses_after_all() {
