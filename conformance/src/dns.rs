@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
 use hickory_proto::op::{Message, MessageType, ResponseCode};
-use hickory_proto::rr::{LowerName, Record, RecordType, RrKey};
+use hickory_proto::rr::{LowerName, RData, Record, RecordType, RrKey};
 use hickory_proto::serialize::txt::Parser;
 
 /// What becomes of a question.
@@ -155,6 +155,17 @@ impl Shared {
 
     fn zone_answer(&self, asked: &Message, name: &LowerName, kind: RecordType) -> Message {
         let mut answer = reply(asked);
+        // RFC 1034 §3.6.2: an alias, and what it stands for if that is here.
+        let alias = self.zone.get(&RrKey::new(name.clone(), RecordType::CNAME));
+        if let Some(records) = alias.filter(|_| kind != RecordType::CNAME) {
+            answer.add_answers(records.iter().cloned());
+            let target = records.first().and_then(|record| match &record.data {
+                RData::CNAME(target) => self.zone.get(&RrKey::new((&target.0).into(), kind)),
+                _ => None,
+            });
+            answer.add_answers(target.into_iter().flatten().cloned());
+            return answer;
+        }
         match self.zone.get(&RrKey::new(name.clone(), kind)) {
             Some(records) => _ = answer.add_answers(records.iter().cloned()),
             None if self.zone.keys().any(|key| key.name() == name) => {}

@@ -315,15 +315,6 @@ impl Proxy {
         Some((flow, hop, needs))
     }
 
-    /// A fork has answered, whatever it was: nobody else is looked for in its place, and its destination is well.
-    pub(super) fn has_spoken(&mut self, turn: &Turn<'_>, name: ContextId, at: u16) {
-        let Some(active) = self.active(name) else { return };
-        active.seeking.retain(|seeking| seeking.silent != Some(at));
-        if let Some(fork) = active.forks.get(usize::from(at)).filter(|fork| fork.is_named) {
-            turn.shared.hops.answered(&destination(&fork.flow));
-        }
-    }
-
     /// The DNS has spoken. An answer to a question nobody has asked is ignored.
     pub fn resolved(
         &mut self,
@@ -410,6 +401,14 @@ impl Proxy {
 }
 
 impl ResponseContext {
+    /// A fork has answered, whatever it was: nobody else is looked for in its place, and its destination is well.
+    pub(super) fn has_spoken(&mut self, turn: &Turn<'_>, at: u16) {
+        self.seeking.retain(|seeking| seeking.silent != Some(at));
+        if let Some(fork) = self.forks.get(usize::from(at)).filter(|fork| fork.is_named) {
+            turn.shared.hops.answered(&destination(&fork.flow));
+        }
+    }
+
     /// Nobody else of any name is tried.
     pub(super) fn stop_seeking(&mut self) {
         self.seeking.clear();

@@ -24,8 +24,8 @@ impl Proxy {
         response: &Response,
     ) {
         let status = response.status();
-        self.has_spoken(turn, delivered.context, delivered.fork);
         let Some(active) = self.contexts.get_mut(&delivered.context) else { return };
+        active.has_spoken(turn, delivered.fork);
         if status < 200 && active.has_ended(delivered.fork) {
             return; //                                    it was given up, and is being cancelled
         }
