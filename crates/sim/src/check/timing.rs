@@ -90,11 +90,11 @@ fn expected_requests(view: &View<'_>, first: &Wire) -> Vec<Instant> {
     times
 }
 
-/// RFC 3263 §4.3: when somebody else was tried instead, which the server has told.
+/// When the server has told that it could not be sent (RFC 3261 §18.4), or that somebody else is tried (RFC 3263 §4.3).
 fn given_up(view: &View<'_>, first: &Wire) -> Instant {
     let events = view.world.servers().iter().flat_map(|s| &s.events);
     let times = events.filter_map(|(at, event)| match event {
-        Event::FailedOver { call_id, from, .. } => {
+        Event::FailedOver { call_id, from, .. } | Event::SendFailed { call_id, flow: from } => {
             let is_it = **call_id == *first.message.call_id && *at >= first.sent;
             (is_it && view.world.place_of(from.remote) == first.to).then_some(*at)
         }
@@ -144,8 +144,8 @@ pub(super) fn finals(view: &View<'_>, wrong: &mut Vec<String>) {
                 && w.from == first.from
         });
         // A stateless refusal repeats exactly when its request does; a user agent makes none.
-        let stateful = forwarded || view.world.is_softphone(first.from);
-        let plan = if stateful { schedule(first.sent, &acks, view.end) } else { Vec::new() };
+        let is_kept = forwarded || has_tried(view, first) || view.world.is_softphone(first.from);
+        let plan = if is_kept { schedule(first.sent, &acks, view.end) } else { Vec::new() };
         for at in &times {
             if !plan.contains(at) && !invites.contains(at) && *at != first.sent {
                 wrong.push(format!(
@@ -172,6 +172,12 @@ pub(super) fn finals(view: &View<'_>, wrong: &mut Vec<String>) {
             }
         }
     }
+}
+
+/// Whoever has said 100 keeps a transaction, also when it finds nobody to forward to.
+fn has_tried(view: &View<'_>, last: &Wire) -> bool {
+    let is_trying = |w: &&Wire| w.from == last.from && w.message.status == 100;
+    view.sent.iter().copied().filter(is_trying).any(|w| key(&w.message) == key(&last.message))
 }
 
 /// Timer G from the first response until the ACK or Timer H.
