@@ -22,7 +22,8 @@ type Run = fn(&mut World) -> Result<String>;
 pub fn cases() -> Vec<Case> {
     let case = |name, about, run: Run| Case::new(name, Group::Security, about, run);
     let ours = |name, about, run: Run| case(name, about, run).ringway_only();
-    vec![
+    let mut cases = name::cases();
+    cases.extend([
         ours(
             "kill9_register",
             "R-1: kill -9 while users register, 20 times: 0 acknowledged lost",
@@ -45,14 +46,6 @@ pub fn cases() -> Vec<Case> {
         .limit(150),
         ours("fd_exhaust", "R-14: 1,000 connections on 256 descriptors", pressure::fd_exhaust),
         ours("loss20", "N-1: 500 calls over 20 % loss", loss::loss20).limit(200),
-        ours(
-            "dns_blackhole",
-            "R-12: a name server that says nothing: 1,000 dead names delay nobody else",
-            name::dns_blackhole,
-        )
-        .alone(),
-        ours("dns_answers", "ADV-24: nonsense from a name server", name::dns_answers).limit(120),
-        ours("icmp_failover", "N-7: two of three servers of a name are dead", name::icmp_failover),
         ours("v4v6", "N-9: calls within and between IPv4 and IPv6", network::v4v6),
         ours("advisories", "S-1: published attack inputs over UDP and TCP", advisory::advisories)
             .limit(120),
@@ -89,5 +82,6 @@ pub fn cases() -> Vec<Case> {
             "S-19: what an unconfigured server opens",
             exposure::default_exposure,
         ),
-    ]
+    ]);
+    cases
 }

@@ -13,6 +13,7 @@ use hickory_proto::rr::rdata::{A, CNAME, SRV};
 use hickory_proto::rr::{Name, RData, Record};
 
 use crate::agent::Agent;
+use crate::case::{Case, Group};
 use crate::dns::{NameServer, Rule, reply};
 use crate::sip::{Draft, Message, response};
 use crate::subject::{DOMAIN, Server, Settings};
@@ -27,6 +28,22 @@ const P99_MAX: Duration = Duration::from_millis(50);
 
 /// socket(2).
 const SOCK_RAW: i32 = 3;
+
+pub fn cases() -> Vec<Case> {
+    let ours = |name, about, run: fn(&mut World) -> Result<String>| {
+        Case::new(name, Group::Security, about, run).ringway_only()
+    };
+    vec![
+        ours(
+            "dns_blackhole",
+            "R-12: a name server that says nothing: 1,000 dead names delay nobody else",
+            dns_blackhole,
+        )
+        .alone(),
+        ours("dns_answers", "ADV-24: nonsense from a name server", dns_answers).limit(120),
+        ours("icmp_failover", "N-7: two of three servers of a name are dead", icmp_failover),
+    ]
+}
 
 /// The subject asks `198.18.0.53` for names.
 fn settings(lines: &str) -> Settings {

@@ -179,7 +179,7 @@ fn play(seed: u64, features: &Features, nodes: usize) -> (World, Vec<String>) {
             );
         }
     }
-    names(&mut world, seed, features, &phones);
+    names(&mut world, seed, features, (&users, &phones));
     for _ in 0..features.cuts {
         world.run_for(ms(dice.between(500, 8_000)));
         if let Some(phone) = pick(&phones, &mut dice) {
@@ -224,7 +224,12 @@ fn search(world: &mut World, users: &[String], phones: &[Phone], dice: &mut Dice
 }
 
 /// Calls to a name, and how its servers take them: like any phone, or not at all.
-fn names(world: &mut World, seed: u64, features: &Features, phones: &[Phone]) {
+fn names(
+    world: &mut World,
+    seed: u64,
+    features: &Features,
+    (users, phones): (&[String], &[Phone]),
+) {
     let mut dice = Dice::new(mix(seed ^ 3263));
     world.dns.delay = features.dns_delay;
     for number in 0..features.servers {
@@ -241,6 +246,12 @@ fn names(world: &mut World, seed: u64, features: &Features, phones: &[Phone]) {
                 world.refusing.push(server.address());
             }
             _ => {}
+        }
+    }
+    for user in users.iter().filter(|_| features.search && features.servers > 0) {
+        if dice.chance(200) {
+            let there = || Some("sip:bob@example.org".into());
+            world.forward(user, |f| (f.busy, f.unreachable) = (there(), there()));
         }
     }
     for _ in 0..features.servers * 2 {

@@ -91,6 +91,29 @@ fn service_unavailable_and_the_next() {
     assert!(world.is_at_rest());
 }
 
+/// RFC 5393 §5.3: one request never becomes more than its Max-Breadth, whoever is tried: a server that spoke keeps its part,
+/// one that was not reached has used nothing.
+#[test]
+fn the_breadth_is_shared_by_all_tries() {
+    let (mut world, zone, first) = offered();
+    assert_eq!(first.header(Name::MaxBreadth), "30");
+    world.from("192.0.2.101:5060", &first.reply(503, "x", ""));
+    let second = world.resolve(&zone)[0].clone();
+    assert_eq!(second.header(Name::MaxBreadth), "15");
+    let told = unreachable(&world, &second, "192.0.2.102:5060");
+    world.handle(told);
+    let third = world.resolve(&zone)[0].clone();
+    assert_eq!(third.header(Name::MaxBreadth), "15", "30 are left, and there may be TCP");
+
+    let (mut world, zone) = (outbound(), Zone::new(THREE));
+    let narrow = request_to("INVITE", "sip:bob@example.org", "a1");
+    world.from(ALICE, &narrow.replace("Contact", "Max-Breadth: 1\nContact"));
+    let first = world.resolve(&zone)[0].clone();
+    assert_eq!(first.header(Name::MaxBreadth), "1");
+    let sent = world.from("192.0.2.101:5060", &first.reply(503, "x", ""));
+    assert_eq!(lines(&sent), ["ACK 192.0.2.101:5060", "500 192.0.2.10:5060"]);
+}
+
 /// All say 503: the caller hears 500 (RFC 3261 §16.7 step 6), once.
 #[test]
 fn nobody_is_available() {
