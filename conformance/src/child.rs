@@ -34,6 +34,15 @@ impl Child {
         matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// The JSON object it printed, among whatever else it said.
+    pub fn report(&self) -> Result<serde_json::Value> {
+        let output = self.output();
+        let line = output.lines().rev().find(|line| line.starts_with('{'));
+        let line =
+            line.with_context(|| format!("{} printed no report: {}", self.name, self.tail()))?;
+        Ok(serde_json::from_str(line)?)
+    }
+
     pub fn output(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
     }

@@ -1,5 +1,6 @@
 //! Other people's programs as callers and callees: SIPp, baresip, sipsak, Net::SIP; and the torture and malformed messages.
 
+mod balancer;
 mod baresip;
 mod call;
 mod command;
@@ -47,6 +48,14 @@ pub fn cases() -> Vec<Case> {
             call::races,
         )
         .kamailio_misses("leaves a CANCEL that matches nothing without an answer"),
+        case(
+            "stateless_balancer",
+            "examples/stateless-balancer: 600 SIPp calls by UDP and TCP over two cores; then as its README says",
+            balancer::run,
+        )
+        .limit(90)
+        .alone()
+        .ringway_only(),
         case("baresip", "two baresip phones register and talk, audio both ways", baresip::call),
         case(
             "dns_failover",

@@ -34,12 +34,19 @@ impl Sipp {
         calls: u32,
         arguments: &[&str],
     ) -> Result<Self> {
-        let name = format!("sipp-{scenario}-{port}");
+        let name = format!("sipp-{}-{port}", scenario.replace(':', "-"));
         let statistics = world.folder.join(format!("{name}.csv"));
         let errors = world.folder.join(format!("{name}.errors"));
-        let file = world.scenarios.join("sipp").join(format!("{scenario}.xml"));
         let mut command = Command::new("sipp");
-        command.args(arguments).arg("-sf").arg(file);
+        command.args(arguments);
+        match scenario.strip_prefix("own:") {
+            // One of those that SIPp brings along.
+            Some(own) => command.args(["-sn", own]),
+            None => {
+                let file = world.scenarios.join("sipp").join(format!("{scenario}.xml"));
+                command.arg("-sf").arg(file)
+            }
+        };
         command.args(["-i", "127.0.0.1", "-p", &port.to_string(), "-m", &calls.to_string()]);
         command
             .args([
@@ -72,6 +79,13 @@ impl Sipp {
             bail!("{} ended with {status}, {counts:?}: {}", self.name, first.join(" / "));
         }
         Ok(counts)
+    }
+
+    /// Tells it to end, as a callee that does not know how many calls will come to it; what it counted.
+    pub fn stop(mut self) -> Result<Counts> {
+        crate::world::command(&["kill", "-USR1", &self.child.id().to_string()])?;
+        self.child.wait(Duration::from_secs(20))?;
+        self.counts().with_context(|| format!("{}: {}", self.name, self.child.tail()))
     }
 
     /// Waits until it listens.

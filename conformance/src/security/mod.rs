@@ -3,14 +3,19 @@
 mod advisory;
 mod clock;
 mod crash;
+mod drain;
 mod exposure;
+mod flood;
 mod identity;
 mod loss;
+mod mtu;
 mod name;
 mod network;
+mod overload;
 mod pressure;
 mod relay;
 mod replay;
+mod slow;
 
 use anyhow::Result;
 
@@ -20,10 +25,24 @@ use crate::world::World;
 type Run = fn(&mut World) -> Result<String>;
 
 pub fn cases() -> Vec<Case> {
-    let case = |name, about, run: Run| Case::new(name, Group::Security, about, run);
-    let ours = |name, about, run: Run| case(name, about, run).ringway_only();
-    let mut cases = name::cases();
-    cases.extend([
+    let mut all = crashes();
+    all.extend(name::cases());
+    all.extend(networks());
+    all.extend(attacks());
+    all
+}
+
+const fn case(name: &'static str, about: &'static str, run: Run) -> Case {
+    Case::new(name, Group::Security, about, run)
+}
+
+const fn ours(name: &'static str, about: &'static str, run: Run) -> Case {
+    case(name, about, run).ringway_only()
+}
+
+/// Crashes, restarts, clocks, and too little of everything.
+fn crashes() -> Vec<Case> {
+    vec![
         ours(
             "kill9_register",
             "R-1: kill -9 while users register, 20 times: 0 acknowledged lost",
@@ -37,6 +56,11 @@ pub fn cases() -> Vec<Case> {
             crash::restart_gap,
         )
         .alone(),
+        ours(
+            "drain",
+            "R-4: SIGTERM with 100 calls: none is cut, new ones are refused",
+            drain::drain,
+        ),
         ours("panic_task", "R-6: a panic costs the message that caused it", crash::panic_task),
         ours(
             "clock_jump",
@@ -45,8 +69,47 @@ pub fn cases() -> Vec<Case> {
         )
         .limit(150),
         ours("fd_exhaust", "R-14: 1,000 connections on 256 descriptors", pressure::fd_exhaust),
+    ]
+}
+
+/// Bad networks, slow peers, floods.
+fn networks() -> Vec<Case> {
+    vec![
         ours("loss20", "N-1: 500 calls over 20 % loss", loss::loss20).limit(200),
+        ours("slow_downstream", "N-6: callees that are slow or deaf disturb nobody", slow::slow)
+            .limit(90)
+            .alone(),
+        ours("mtu", "N-8: large requests where fragments are lost", mtu::mtu),
+        ours("overload_2x", "O-1: twice as many calls as it can do", overload::twice)
+            .limit(90)
+            .alone(),
+        ours("overload_5x", "O-1: five times as many", overload::five_times).limit(90).alone(),
+        ours(
+            "flood_one_source",
+            "O-2: as many requests as one address can send, and calls of others",
+            flood::one_source,
+        )
+        .limit(90)
+        .alone(),
+        ours(
+            "flood_spoofed",
+            "O-3: 20,000 requests a second from 60,000 forged addresses, and calls of others",
+            flood::spoofed,
+        )
+        .limit(90)
+        .alone(),
+        ours(
+            "spoof_lockout",
+            "O-4: wrong answers with the address of somebody who did not send them",
+            flood::spoof_lockout,
+        ),
         ours("v4v6", "N-9: calls within and between IPv4 and IPv6", network::v4v6),
+    ]
+}
+
+/// Attacks on what the server believes.
+fn attacks() -> Vec<Case> {
+    vec![
         ours("advisories", "S-1: published attack inputs over UDP and TCP", advisory::advisories)
             .limit(120),
         ours(
@@ -82,6 +145,5 @@ pub fn cases() -> Vec<Case> {
             "S-19: what an unconfigured server opens",
             exposure::default_exposure,
         ),
-    ]);
-    cases
+    ]
 }

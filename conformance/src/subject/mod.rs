@@ -78,6 +78,9 @@ pub struct Settings {
     pub environment: Vec<(String, String)>,
     /// Another build than the usual one.
     pub program: Option<PathBuf>,
+    /// More lines for its `[sip]` section, and whole sections (Ringway only).
+    pub sip: String,
+    pub sections: String,
 }
 
 impl Settings {
@@ -100,6 +103,8 @@ impl Settings {
             prefix: Vec::new(),
             environment: Vec::new(),
             program: None,
+            sip: String::new(),
+            sections: String::new(),
         }
     }
 
@@ -243,6 +248,12 @@ impl Server {
         let ticks: u64 = fields.next().and_then(|u| u.parse().ok()).unwrap_or(0)
             + fields.next().and_then(|s| s.parse::<u64>().ok()).unwrap_or(0);
         Duration::from_millis(ticks * 10)
+    }
+
+    /// What `ringway status` says.
+    pub fn status(&self) -> Result<serde_json::Value> {
+        let (_, text) = self.subcommand(&["status", "--json"])?;
+        serde_json::from_str(&text).with_context(|| format!("status says {text}"))
     }
 
     /// A subcommand of the server's own program on the same configuration; its exit code and output.

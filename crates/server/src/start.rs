@@ -9,16 +9,18 @@ use std::thread::JoinHandle;
 
 use sip_core::auth::account::Ha1;
 use sip_core::config::{Config, Domains, Limits, Timers};
-use sip_core::flow::{ListenerId, Transport};
+use sip_core::dispatcher::hash::{HashedSet, Member};
+use sip_core::flow::{ConnectionId, Flow, ListenerId, Transport};
 use sip_core::seal::Seal;
 use sip_core::shared::Shared;
+use sip_core::stateless;
 use store::{Directory, Home, Store, StoreError, Subscriber, WriterTask};
 use tokio::sync::{mpsc, watch};
 use udp::{AsyncSocket, NapRule};
 
 use crate::address;
 use crate::clock::Clock;
-use crate::config::{DomainChoice, Settings};
+use crate::config::{Balance, DomainChoice, Settings};
 use crate::observe::Observer;
 use crate::observe::log::Log;
 use crate::resolver::{self, ResolverTask};
@@ -41,6 +43,10 @@ pub enum StartError {
     Worker(std::io::Error),
     #[error("cannot get random bytes: {0}")]
     Random(std::io::Error),
+    #[error(
+        "nothing we listen on can reach gateway {gateway} by {transport}; add such an address to sip.listen"
+    )]
+    Unreachable { gateway: String, transport: Transport },
 }
 
 /// What was found and made at the start, for the first lines.
@@ -114,9 +120,16 @@ pub async fn start(settings: &Settings, clock: Clock, log: Log) -> Result<Runnin
         receive_buffer: bound.receive_buffer,
         skipped: bound.skipped.clone(),
     };
+    for row in store.bans().await?.into_iter().filter(|row| row.until > now) {
+        // More wide networks than there is room for were never stored.
+        let _ = shared.bans.add(&row);
+    }
+    let stateless =
+        settings.balance.as_ref().map(|balance| members(&config, balance)).transpose()?;
     let (account_writer, writer) = store::writer(store);
     let (questions, resolver) = resolver::resolver(&settings.resolver, clock);
     let parts = Parts {
+        stateless: stateless.map(Arc::new),
         clock,
         config,
         shared,
@@ -171,13 +184,28 @@ pub fn stop(stop: &watch::Sender<bool>, threads: Vec<JoinHandle<()>>) {
     }
 }
 
+/// The set of a stateless proxy, each member by the listener that reaches it.
+fn members(config: &Config, balance: &Balance) -> Result<stateless::Settings, StartError> {
+    let mut members = Vec::new();
+    for gateway in &balance.gateways {
+        let (transport, remote) = (gateway.transport, gateway.remote);
+        let listener = config
+            .listener_for(transport, remote)
+            .ok_or_else(|| StartError::Unreachable { gateway: gateway.name.clone(), transport })?;
+        let flow = Flow { transport, listener, connection: ConnectionId::NONE, remote };
+        let hop = stateless::Hop { flow, is_fixed: gateway.is_fixed };
+        members.push(Member::new(&gateway.name, gateway.weight, hop));
+    }
+    Ok(stateless::Settings { set: HashedSet::new(members), record_route: balance.record_route })
+}
+
 fn core_config(settings: &Settings, bound: &Bound, domains: Domains) -> Config {
     Config {
         listeners: bound.listeners.clone(),
         domains,
         registrar: settings.registrar.clone(),
         auth: settings.auth.clone(),
-        limits: Limits { trusted: settings.trusted.clone() },
+        limits: Limits { trusted: settings.trusted.clone(), per_source: settings.per_source },
         forking: settings.forking.clone(),
         redirect_domains: settings
             .redirect_domains

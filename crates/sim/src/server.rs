@@ -7,6 +7,7 @@ use core::net::SocketAddr;
 
 use sip_core::auth::account::Ha1;
 use sip_core::config::{self, Config, Domains, Limits, Listener, Network};
+use sip_core::dispatcher::hash::{HashedSet, Member};
 use sip_core::flow::{ConnectionId, Flow, ListenerId, Transport};
 use sip_core::input::{Answer, Input};
 use sip_core::node::{Node, Sizes};
@@ -14,6 +15,7 @@ use sip_core::output::{BindingRow, BindingWrite, Event, Outbox};
 use sip_core::seal::Seal;
 use sip_core::shard;
 use sip_core::shared::Shared;
+use sip_core::stateless::{Forwarder, Hop, Settings};
 use sip_core::time::{Duration, Instant};
 
 use crate::network::PlaceId;
@@ -41,6 +43,9 @@ pub struct Server {
     seal: Seal,
     nodes: Vec<Node>,
     count: usize,
+    /// In place of nodes.
+    forwarder: Option<Forwarder>,
+    balance: Option<Arc<Settings>>,
 }
 
 /// What one turn of a node asks the world to do.
@@ -71,7 +76,30 @@ impl Server {
             seal,
             nodes: Vec::new(),
             count: nodes,
+            forwarder: None,
+            balance: None,
         }
+    }
+
+    /// From now on a stateless proxy in front of these addresses.
+    pub fn balance(&mut self, cores: &[SocketAddr], record_route: bool) {
+        let member = |core: &SocketAddr| {
+            let hop = Hop { flow: Flow::udp(ListenerId(0), *core), is_fixed: true };
+            Member::new(&core.to_string(), 1, hop)
+        };
+        let set = HashedSet::new(cores.iter().map(member).collect());
+        self.balance = Some(Arc::new(Settings { set, record_route }));
+        self.restart_balancer();
+    }
+
+    pub fn restart_balancer(&mut self) {
+        self.shared = Arc::new(Shared::new(self.seal.clone(), START));
+        let settings = self.balance.clone();
+        self.forwarder = settings.map(|set| Forwarder::new(set, self.seal.clone()));
+    }
+
+    pub const fn is_stateless(&self) -> bool {
+        self.forwarder.is_some()
     }
 
     /// Nodes come to life at the first message: until then a scenario may change the configuration.
@@ -115,6 +143,14 @@ impl Server {
     }
 
     pub fn receive(&mut self, now: Instant, flow: Flow, bytes: bytes::Bytes) -> Turn {
+        if let Some(forwarder) = &mut self.forwarder {
+            let mut outbox = Outbox::default();
+            let (config, shared, out) = (&self.config, &*self.shared, &mut outbox);
+            let mut turn = sip_core::turn::Turn { now, config, shared, draining: false, out };
+            forwarder.handle(&mut turn, &flow, bytes);
+            self.events.extend(outbox.events.drain(..).map(|e| (now, e)));
+            return Turn { node: 0, outbox };
+        }
         self.start();
         let call_id = sip_message::peek::call_id(&bytes).unwrap_or_default();
         let node = shard::owner(&self.seal, call_id, self.nodes.len());
@@ -216,6 +252,7 @@ fn laboratory(address: SocketAddr, address_6: SocketAddr, domain: &str) -> Confi
                 Network { address: [10, 0, 0, 0].into(), prefix: 8 },
                 Network { address: [0x2001, 0xdb8, 0, 0, 0, 0, 0, 0].into(), prefix: 32 },
             ],
+            ..Limits::default()
         },
         forking: config::Forking::default(),
         redirect_domains: Vec::new(),

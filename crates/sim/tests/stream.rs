@@ -92,8 +92,8 @@ fn called_on_its_own_stream() {
     });
 }
 
-/// The caller's stream breaks while it rings. The response cannot be delivered (RFC 3261 §18.2.2 would have us open a
-/// stream to the sent-by address, which a phone behind a NAT does not listen on); nothing is left behind.
+/// The caller's stream breaks while it rings. The response opens another one to where the caller's Via says that it listens
+/// (RFC 3261 §18.2.2).
 #[test]
 fn breaks_while_ringing() {
     play("stream/breaks_while_ringing", |w| {

@@ -76,6 +76,7 @@ impl Bench {
             auth: Auth { enabled: auth, ..Auth::default() },
             limits: Limits {
                 trusted: vec![Network { address: [198, 51, 100, 0].into(), prefix: 24 }],
+                ..Limits::default()
             },
             forking: sip_core::config::Forking::default(),
             redirect_domains: Vec::new(),

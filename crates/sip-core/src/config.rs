@@ -180,6 +180,29 @@ pub struct Auth {
     /// Offered in this order, strongest first (RFC 8760 §2.4).
     pub algorithms: Vec<Algorithm>,
     pub nonce_lifetime: Duration,
+    pub ban: Ban,
+}
+
+/// Who guesses passwords is kept out for a while (`auth.ban`).
+#[derive(Clone, Debug)]
+pub struct Ban {
+    /// So many wrong answers; 0 bans nobody.
+    pub after: u32,
+    pub within: Duration,
+    pub lasts: Duration,
+    /// Networks that are never banned for it.
+    pub never: Vec<Network>,
+}
+
+impl Default for Ban {
+    fn default() -> Self {
+        Self {
+            after: 20,
+            within: Duration::from_secs(60),
+            lasts: Duration::from_secs(3600),
+            never: Vec::new(),
+        }
+    }
 }
 
 impl Default for Auth {
@@ -188,6 +211,7 @@ impl Default for Auth {
             enabled: true,
             algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
             nonce_lifetime: Duration::from_secs(300),
+            ban: Ban::default(),
         }
     }
 }
@@ -212,12 +236,76 @@ impl Default for Forking {
 pub struct Limits {
     /// Networks exempt from per-source limits.
     pub trusted: Vec<Network>,
+    pub per_source: SourceRate,
 }
 
+/// What a source may ask that has not proven that it receives our answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceRate {
+    /// At least 1.
+    pub per_second: u32,
+    /// So many at once, at least 1.
+    pub burst: u32,
+}
+
+impl Default for SourceRate {
+    fn default() -> Self {
+        Self { per_second: 20, burst: 60 }
+    }
+}
+
+impl Limits {
+    pub fn trusts(&self, ip: IpAddr) -> bool {
+        self.trusted.iter().any(|network| network.contains(ip))
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Network {
     pub address: IpAddr,
     pub prefix: u8,
+}
+
+/// Not an address, or a prefix that is no prefix of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotANetwork;
+
+impl core::str::FromStr for Network {
+    type Err = NotANetwork;
+
+    /// `192.0.2.7`, `198.51.100.0/24`, `2001:db8::/32`. What the prefix leaves out is taken away.
+    fn from_str(text: &str) -> Result<Self, NotANetwork> {
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| NotANetwork)?;
+        let width = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = prefix.map_or(Ok(width), |digits| digits.parse().map_err(|_| NotANetwork))?;
+        let outside = u32::from(width).checked_sub(u32::from(prefix)).ok_or(NotANetwork)?;
+        let address = match address {
+            IpAddr::V4(v4) => {
+                let bits = u32::from(v4).checked_shr(outside).unwrap_or(0);
+                IpAddr::V4(bits.checked_shl(outside).unwrap_or(0).into())
+            }
+            IpAddr::V6(v6) => {
+                let bits = u128::from(v6).checked_shr(outside).unwrap_or(0);
+                IpAddr::V6(bits.checked_shl(outside).unwrap_or(0).into())
+            }
+        };
+        Ok(Self { address, prefix })
+    }
+}
+
+impl core::fmt::Display for Network {
+    /// `192.0.2.7`, `198.51.100.0/24`: a single address without its prefix.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let width = if self.address.is_ipv4() { 32 } else { 128 };
+        match self.prefix {
+            prefix if prefix >= width => write!(f, "{}", self.address),
+            prefix => write!(f, "{}/{prefix}", self.address),
+        }
+    }
 }
 
 impl Network {
@@ -346,6 +434,23 @@ pub(crate) mod tests {
             Network { address: "::".parse().unwrap(), prefix: 0 }
                 .contains("2001:db8::1".parse().unwrap())
         );
+    }
+
+    #[test]
+    fn networks_are_read_and_written() {
+        for (text, same) in [
+            ("192.0.2.7", "192.0.2.7"),
+            ("192.0.2.7/24", "192.0.2.0/24"),
+            ("0.0.0.0/0", "0.0.0.0/0"),
+            ("1.2.3.4/0", "0.0.0.0/0"),
+            ("2001:db8:1::7/32", "2001:db8::/32"),
+            ("2001:db8::7", "2001:db8::7"),
+        ] {
+            assert_eq!(text.parse::<Network>().map(|n| n.to_string()).as_deref(), Ok(same));
+        }
+        for bad in ["", "x", "192.0.2.7/33", "192.0.2.7/", "192.0.2.7/-1", "::/129"] {
+            assert_eq!(bad.parse::<Network>(), Err(NotANetwork), "{bad}");
+        }
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub struct ConnectionId(pub u64);
 
 impl ConnectionId {
     pub const NONE: ConnectionId = ConnectionId(0);
+    /// Whichever is open to `remote`; none is opened.
+    pub const OPEN: ConnectionId = ConnectionId(u64::MAX);
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -12,12 +12,16 @@
 //! proxy  redirect  ua                  §16, §8.3 and §8: what is done with a request; a whole phone without sound
 //! route                                the life of a request, one room per file
 //! node                                 the whole server
+//! dispatcher  stateless                another one, which remembers nothing (§16.11), and whom it chooses
 //! ```
 #![forbid(unsafe_code)]
 
 pub mod auth;
+pub mod ban;
+mod base32;
 pub mod config;
 pub mod dialog;
+pub mod dispatcher;
 pub mod flow;
 pub mod forwarding;
 pub mod input;
@@ -25,6 +29,7 @@ pub mod limits;
 pub mod locate;
 pub mod node;
 pub mod output;
+pub mod overload;
 pub mod proxy;
 pub mod redirect;
 pub mod registrar;
@@ -34,6 +39,7 @@ pub mod seal;
 pub mod shard;
 pub mod shared;
 pub mod source;
+pub mod stateless;
 pub mod time;
 pub mod timer;
 pub mod transaction;

@@ -25,9 +25,10 @@ use crate::rejection::Rejection;
 use crate::route::{self, Verdict, limit, locate, nat, onward, screen};
 use crate::shared::Shared;
 use crate::time::Instant;
+use crate::transaction::large::Streams;
 use crate::transaction::{Happening, Matched, Received, ServerKey, TransactionLayer};
 use crate::turn::Turn;
-use crate::ua::{self, options, reply};
+use crate::ua::{self, options, refusal, reply};
 use pending::Pending;
 
 pub struct Node {
@@ -72,7 +73,9 @@ pub struct Sizes {
 impl Node {
     /// `index` is this node's number among those that share `shared`; every Via branch carries it.
     pub fn new(index: u16, config: Arc<Config>, shared: Arc<Shared>) -> Self {
-        let transactions = TransactionLayer::new(index, shared.branch_seal.clone(), &config.timers);
+        let mut transactions =
+            TransactionLayer::new(index, shared.branch_seal.clone(), &config.timers);
+        transactions.carry_large_by(Streams { config: config.clone(), shared: shared.clone() });
         let state = State {
             transactions,
             proxy: Proxy::default(),
@@ -87,6 +90,8 @@ impl Node {
     /// Feeds one input; everything that follows from it is in `out` on return.
     pub fn handle(&mut self, now: Instant, input: Input, out: &mut Outbox) {
         if let Input::Config(config) = input {
+            let shared = Arc::clone(&self.shared);
+            self.state.transactions.carry_large_by(Streams { config: config.clone(), shared });
             self.config = config;
             return;
         }
@@ -125,7 +130,9 @@ impl State {
             Input::SendFailed { token } => {
                 let second =
                     |request: &Request, flow: &Flow| locate::second_way(turn.config, request, flow);
-                if !self.transactions.resend(token, second, turn.out) {
+                if !self.transactions.fall_back(turn.now, token, turn.out)
+                    && !self.transactions.resend(token, second, turn.out)
+                {
                     self.transactions.send_failed(turn.now, token, turn.out);
                 }
             }
@@ -163,6 +170,9 @@ impl State {
     }
 
     fn message(&mut self, turn: &mut Turn<'_>, flow: Flow, bytes: Bytes) {
+        if !limit::hears(turn, &flow) {
+            return;
+        }
         match Message::parse(bytes) {
             // RFC 3261 §18.3: on a stream a request without Content-Length has no end; what came is only its head.
             Ok(Message::Request(request)) if flow.transport.is_reliable() => {
@@ -249,6 +259,11 @@ impl State {
 
     /// RFC 3261 §17: nothing is ever answered to an ACK; one that leads nowhere just ends.
     fn acknowledge(&mut self, turn: &mut Turn<'_>, flow: &Flow, mut request: Request) {
+        // That of a stateless refusal of ours has our tag.
+        let tag = request.to().ok().and_then(|to| to.tag());
+        if tag.is_some_and(|tag| *tag == reply::tag(turn, &request)) {
+            return;
+        }
         if let Ok(Verdict::Forward(plan)) = route::route(turn, flow, &mut request) {
             let plan: &Plan = &plan;
             let second =
@@ -277,39 +292,11 @@ impl State {
         }
     }
 
-    /// RFC 3261 §16.3 step 1, §8.2.2: 400, 413, 505 or 513 if there is enough to answer to; a response or an ACK gets
-    /// none in any case.
     fn malformed(&mut self, turn: &mut Turn<'_>, flow: &Flow, malformed: Malformed) {
-        let error = malformed.error;
-        let request = malformed.request.filter(|request| request.method() != Method::Ack);
-        let answerable = request.filter(|_| limit::admits(turn, flow));
-        let kind = error.kind.words();
-        turn.out.events.push(Event::Malformed {
-            flow: *flow,
-            kind,
-            answered: answerable.is_some(),
-        });
-        if let Some(mut request) = answerable {
-            nat::stamp(&mut request, flow);
-            reply::reject(turn, &request, flow, &screen::syntax(error), &mut self.scratch);
-        }
+        refusal::malformed(turn, flow, malformed, &mut self.scratch);
     }
 
-    /// Answers with a refusal, and tells of it. A first challenge is no news.
     fn reject(&mut self, turn: &mut Turn<'_>, flow: &Flow, request: &Request, why: &Rejection) {
-        if request.method() == Method::Ack {
-            return;
-        }
-        reply::reject(turn, request, flow, why, &mut self.scratch);
-        if let Some(refused) = &why.refused {
-            let user = refused.user.clone();
-            turn.out.events.push(Event::AuthFailed { flow: *flow, user, why: refused.why });
-        }
-        if !matches!(why.status, 401 | 407) {
-            let call_id = String::from_utf8_lossy(request.call_id().unwrap_or_default()).into();
-            let (status, reason, fault) = (why.status, why.reason, why.fault);
-            let flow = *flow;
-            turn.out.events.push(Event::Rejected { flow, status, reason, fault, call_id });
-        }
+        refusal::reject(turn, flow, request, why, &mut self.scratch);
     }
 }

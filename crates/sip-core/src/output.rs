@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::ban;
 use crate::config::Aor;
 use crate::flow::Flow;
 use crate::locate::{Query, Why};
@@ -169,6 +170,11 @@ pub enum Event {
         from: Flow,
         to: Flow,
         status: u16,
+    },
+    /// Somebody who guessed passwords is kept out for a while.
+    Banned {
+        row: ban::Row,
+        flow: Flow,
     },
     LimitHit {
         limit: &'static str,

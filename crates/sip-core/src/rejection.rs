@@ -16,6 +16,8 @@ pub struct Rejection {
     pub headers: String,
     /// Set when credentials were offered and not accepted: the node tells of it beside the refusal.
     pub refused: Option<Box<RefusedCredentials>>,
+    /// The room that refused has told of it already.
+    pub is_quiet: bool,
 }
 
 /// Whose credentials were not accepted, and why (`Event::AuthFailed`).
@@ -23,11 +25,13 @@ pub struct Rejection {
 pub struct RefusedCredentials {
     pub user: Box<str>,
     pub why: &'static str,
+    /// A wrong password, from an address that has proven to be there.
+    pub is_guess: bool,
 }
 
 impl Rejection {
     const fn new(status: u16, reason: &'static str, fault: Fault) -> Self {
-        Self { status, reason, fault, headers: String::new(), refused: None }
+        Self { status, reason, fault, headers: String::new(), refused: None, is_quiet: false }
     }
 
     fn with(mut self, name: &str, value: impl core::fmt::Display) -> Self {
@@ -162,6 +166,11 @@ impl Rejection {
     /// RFC 3261 §21.5.4: overloaded, draining, or a limit reached; `retry_after` in seconds.
     pub fn service_unavailable(retry_after: u32) -> Self {
         Self::new(503, "Service Unavailable", Fault::Unavailable).with("Retry-After", retry_after)
+    }
+
+    /// RFC 3261 §21.5.4: more to do than can be done soon. A line in the log for each would be more still.
+    pub fn overloaded(retry_after: u32) -> Self {
+        Self { is_quiet: true, ..Self::service_unavailable(retry_after) }
     }
 
     /// RFC 3261 §10.3, §21.5.4: the user has as many bindings as a user may have. 503 and not 403, because it passes by

@@ -1,22 +1,25 @@
-//! What the nodes share on purpose, and nothing else: bindings, accounts, used nonces, source budgets, next hops, and the
-//! key. With `shared/hop.rs` the only file of the core with locks. The tables themselves are plain types in files of their own; here they are
+//! What the nodes share on purpose, and nothing else: bindings, accounts, used nonces, source budgets, bans, how busy
+//! the workers are, next hops, and the key. With `shared/hop.rs` the only file of the core with locks. The tables themselves
+//! are plain types in files of their own; here they are
 //! cut into stripes, each behind a lock that is held for one look-up or one change and never across anything else.
 #![expect(clippy::disallowed_types, reason = "the shared tables are locked here and nowhere else")]
 
 mod hop;
 
 use core::hash::BuildHasher as _;
-use core::net::SocketAddr;
-use core::sync::atomic::AtomicUsize;
+use core::net::{IpAddr, SocketAddr};
 use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::Arc;
 
 use foldhash::quality::FixedState;
+use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 
 use crate::auth::account::{Account, Accounts, Ha1};
 use crate::auth::nonce::{Answered, Ledger, Mint, Nonce, Use};
-use crate::config::Network;
+use crate::ban::{self, Bans, Failures};
+use crate::config::{self, Limits, Network};
 use crate::flow::Flow;
 use crate::forwarding::Forwards;
 use crate::output::BindingRow;
@@ -51,6 +54,9 @@ pub struct Shared {
     pub nonces: SharedNonces,
     pub sources: Sources,
     pub hops: SharedHops,
+    pub bans: SharedBans,
+    pub overload: Overload,
+    pub refusals: Refusals,
 }
 
 impl Shared {
@@ -63,6 +69,9 @@ impl Shared {
             nonces: SharedNonces::new(&seal, now),
             sources: Sources::new(&seal),
             hops: SharedHops::new(&seal),
+            bans: SharedBans::new(&seal),
+            overload: Overload::default(),
+            refusals: Refusals::default(),
             branch_seal: seal.derive(Purpose::Branch, &now.0.to_be_bytes()),
             seal,
         }
@@ -298,6 +307,8 @@ pub struct Sources {
     seal: Seal,
     verified: VerifiedFlows,
     stripes: Box<[Mutex<Buckets>]>,
+    /// When somebody was last over his budget.
+    over_at: AtomicU64,
 }
 
 impl Sources {
@@ -307,20 +318,50 @@ impl Sources {
             seal: seal.clone(),
             verified: VerifiedFlows::new(seal.clone(), FLOWS_MAX / 4),
             stripes: (0..STRIPES).map(one).collect(),
+            over_at: AtomicU64::new(0),
         }
     }
 
-    /// May a request from this flow in? `trusted` is `limits.trusted`.
-    pub fn admit(&self, now: Instant, flow: &Flow, trusted: &[Network]) -> Admission {
+    /// Whether anybody was over his budget in the last second.
+    pub fn are_flooding(&self, now: Instant) -> bool {
+        now.since(Instant(self.over_at.load(Ordering::Relaxed))) < Duration::from_secs(1)
+    }
+
+    /// Whether one more request from this flow would be too much; takes nothing.
+    pub fn is_over(&self, now: Instant, flow: &Flow, limits: &Limits) -> bool {
         let ip = flow.remote.ip();
-        if trusted.iter().any(|n| n.contains(ip)) || self.verified.is_verified(now, flow) {
+        if limits.trusts(ip) || self.verified.is_verified(now, flow) {
+            return false;
+        }
+        let source = source_hash(&self.seal, ip);
+        let is_over = stripe(&self.stripes, source).lock().is_over(now, source, limits.per_source);
+        if is_over {
+            self.over_at.store(now.0, Ordering::Relaxed);
+        }
+        is_over
+    }
+
+    /// May a request from this flow in?
+    pub fn admit(&self, now: Instant, flow: &Flow, limits: &Limits) -> Admission {
+        let ip = flow.remote.ip();
+        if limits.trusts(ip) || self.verified.is_verified(now, flow) {
             return Admission::Verified;
         }
         let source = source_hash(&self.seal, ip);
-        if stripe(&self.stripes, source).lock().take(now, source) {
+        if stripe(&self.stripes, source).lock().take(now, source, limits.per_source) {
             Admission::Within
         } else {
+            self.over_at.store(now.0, Ordering::Relaxed);
             Admission::Over
+        }
+    }
+
+    /// A request from this flow was not worth an answer: its source has less left.
+    pub fn charge(&self, now: Instant, flow: &Flow, limits: &Limits, tokens: u32) {
+        let ip = flow.remote.ip();
+        if !limits.trusts(ip) && !self.verified.is_verified(now, flow) {
+            let source = source_hash(&self.seal, ip);
+            stripe(&self.stripes, source).lock().charge(now, source, limits.per_source, tokens);
         }
     }
 
@@ -339,11 +380,140 @@ impl Sources {
     }
 }
 
+/// Who is kept out, and who is on the way there. Looked at for every message, so nobody being banned costs one load.
+#[derive(Debug)]
+pub struct SharedBans {
+    seal: Seal,
+    count: AtomicUsize,
+    bans: RwLock<Bans>,
+    failures: Mutex<Failures>,
+}
+
+impl SharedBans {
+    fn new(seal: &Seal) -> Self {
+        Self {
+            seal: seal.clone(),
+            count: AtomicUsize::new(0),
+            bans: RwLock::default(),
+            failures: Mutex::default(),
+        }
+    }
+
+    pub fn find(&self, now: Instant, ip: IpAddr) -> Option<ban::Reason> {
+        if self.count.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        self.bans.read().find(now, ip)
+    }
+
+    /// Gives what had to make room.
+    pub fn add(&self, row: &ban::Row) -> Result<Option<Network>, ban::NoRoom> {
+        self.change(|bans| bans.add(row))
+    }
+
+    pub fn remove(&self, network: &Network) -> bool {
+        self.change(|bans| bans.remove(network))
+    }
+
+    pub fn expire(&self, now: Instant) -> Vec<Network> {
+        self.change(|bans| bans.expire(now))
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Bans) -> T) -> T {
+        let mut bans = self.bans.write();
+        let changed = change(&mut bans);
+        self.count.store(bans.len(), Ordering::Relaxed);
+        changed
+    }
+
+    pub fn rows(&self) -> Vec<ban::Row> {
+        self.bans.read().rows()
+    }
+
+    pub fn len(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A wrong password from an address that has proven to be there. The ban it earns, if it was one too many.
+    pub fn failed(&self, now: Instant, ip: IpAddr, config: &config::Ban) -> Option<ban::Row> {
+        if config.after == 0 || config.never.iter().any(|network| network.contains(ip)) {
+            return None;
+        }
+        let too_many = self.failures.lock().note(now, source_hash(&self.seal, ip), config);
+        let network = ban::source_of(ip);
+        let until = now + config.lasts;
+        let row = ban::Row { network, until, reason: ban::Reason::Guessing };
+        // A single source always finds room.
+        (too_many && self.add(&row).is_ok()).then_some(row)
+    }
+}
+
+/// The share of new work that is refused: what the slowest worker says. Of [`overload::ALL`].
+#[derive(Debug)]
+pub struct Overload {
+    workers: Box<[AtomicU32]>,
+    share: AtomicU32,
+}
+
+/// As many workers as there can be.
+const WORKERS_MAX: usize = 256;
+
+impl Default for Overload {
+    fn default() -> Self {
+        let workers = (0..WORKERS_MAX).map(|_| AtomicU32::new(0)).collect();
+        Self { workers, share: AtomicU32::new(0) }
+    }
+}
+
+impl Overload {
+    pub fn share(&self) -> u32 {
+        self.share.load(Ordering::Relaxed)
+    }
+
+    /// What one worker's regulator says now.
+    pub fn publish(&self, worker: usize, share: u32) {
+        let Some(place) = self.workers.get(worker) else { return };
+        if place.swap(share, Ordering::Relaxed) != share {
+            let worst = self.workers.iter().map(|share| share.load(Ordering::Relaxed)).max();
+            self.share.store(worst.unwrap_or(0), Ordering::Relaxed);
+        }
+    }
+}
+
+/// Peers that accepted no connection lately: a request that is too large for a datagram goes to them as one at once.
+#[derive(Debug, Default)]
+pub struct Refusals {
+    until: Mutex<HashMap<SocketAddr, Instant>>,
+}
+
+/// How many, and for how long.
+const REFUSALS_MAX: usize = 4_096;
+const REFUSED_FOR: Duration = Duration::from_secs(600);
+
+impl Refusals {
+    pub fn note(&self, now: Instant, remote: SocketAddr) {
+        let mut until = self.until.lock();
+        if until.len() >= REFUSALS_MAX {
+            until.retain(|_, until| *until > now);
+        }
+        if until.len() < REFUSALS_MAX {
+            until.insert(remote, now + REFUSED_FOR);
+        }
+    }
+
+    pub fn is_known(&self, now: Instant, remote: SocketAddr) -> bool {
+        self.until.lock().get(&remote).is_some_and(|until| *until > now)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::flow::ListenerId;
-    use crate::source::BURST;
 
     const START: Instant = Instant::from_secs(1_800_000_000);
 
@@ -393,8 +563,11 @@ mod tests {
     fn unverified_trusted_verified() {
         let shared = shared();
         let flow = Flow::udp(ListenerId(0), "198.51.100.7:5060".parse().unwrap());
-        let admit = |flow: &Flow, trusted: &[Network]| shared.sources.admit(START, flow, trusted);
-        for _ in 0..BURST {
+        let admit = |flow: &Flow, trusted: &[Network]| {
+            let limits = Limits { trusted: trusted.into(), ..Limits::default() };
+            shared.sources.admit(START, flow, &limits)
+        };
+        for _ in 0..Limits::default().per_source.burst {
             assert_eq!(admit(&flow, &[]), Admission::Within);
         }
         assert_eq!(admit(&flow, &[]), Admission::Over);

@@ -7,13 +7,10 @@
 use core::net::IpAddr;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use crate::config::SourceRate;
 use crate::flow::Flow;
 use crate::seal::{Purpose, Seal};
 use crate::time::{Duration, Instant};
-
-/// Requests a second an unverified source may send, and how many at once.
-pub const RATE: u32 = 20;
-pub const BURST: u32 = 60;
 
 /// How long a proof counts: longer than the registration that proved it is refreshed, shorter than forever.
 pub const VERIFIED_FOR: Duration = Duration::from_secs(2 * 3600);
@@ -21,8 +18,8 @@ pub const VERIFIED_FOR: Duration = Duration::from_secs(2 * 3600);
 /// Places per set.
 const WAYS: usize = 4;
 
-/// One request costs this much of the future.
-const INTERVAL: u64 = 1_000_000 / RATE as u64;
+/// The longest a source can be silenced by what it has asked already.
+const DEBT_MAX: u64 = 60_000_000;
 
 /// The answer to "may this request in?".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,24 +75,55 @@ impl Buckets {
     }
 
     /// Takes one token of the source, if there is one.
-    pub fn take(&mut self, now: Instant, source: u64) -> bool {
+    pub fn take(&mut self, now: Instant, source: u64, rate: SourceRate) -> bool {
+        let interval = interval(rate);
+        let Some(bucket) = self.bucket(now, source) else { return true };
+        if bucket.full_at - now.0 > u64::from(rate.burst.saturating_sub(1)) * interval {
+            return false;
+        }
+        bucket.full_at += interval;
+        true
+    }
+
+    /// Whether `take` would say no.
+    pub fn is_over(&self, now: Instant, source: u64, rate: SourceRate) -> bool {
+        let start = (source as usize & (self.sets - 1)) * WAYS;
+        let set = self.places.get(start..start + WAYS).unwrap_or_default();
+        let most = u64::from(rate.burst.saturating_sub(1)) * interval(rate);
+        set.iter().any(|b| b.tag == source && b.full_at > now.0 && b.full_at - now.0 > most)
+    }
+
+    /// Takes more, whether there are any or not: what was asked was not worth an answer.
+    pub fn charge(&mut self, now: Instant, source: u64, rate: SourceRate, tokens: u32) {
+        let longest = u64::from(rate.burst) * interval(rate) + DEBT_MAX;
+        if let Some(bucket) = self.bucket(now, source) {
+            let full_at = bucket.full_at + u64::from(tokens) * interval(rate);
+            bucket.full_at = full_at.min(now.0 + longest);
+        }
+    }
+
+    /// The source's place; that of the quietest, emptied, if it has none.
+    fn bucket(&mut self, now: Instant, source: u64) -> Option<&mut Bucket> {
         if self.places.is_empty() {
             self.places = vec![Bucket::default(); self.sets * WAYS];
         }
         let start = (source as usize & (self.sets - 1)) * WAYS;
-        let Some(set) = self.places.get_mut(start..start + WAYS) else { return true };
+        let set = self.places.get_mut(start..start + WAYS)?;
         let mine = set.iter().position(|b| b.tag == source && b.full_at > now.0);
         let quietest =
             || set.iter().enumerate().min_by_key(|(_, b)| b.full_at).map_or(0, |(place, _)| place);
         let place = mine.unwrap_or_else(quietest);
-        let Some(bucket) = set.get_mut(place) else { return true };
-        let full_at = if mine.is_some() { bucket.full_at } else { now.0 };
-        if full_at - now.0 > u64::from(BURST - 1) * INTERVAL {
-            return false;
+        let bucket = set.get_mut(place)?;
+        if mine.is_none() {
+            *bucket = Bucket { tag: source, full_at: now.0 };
         }
-        *bucket = Bucket { tag: source, full_at: full_at + INTERVAL };
-        true
+        Some(bucket)
     }
+}
+
+/// One request costs this much of the future.
+fn interval(rate: SourceRate) -> u64 {
+    1_000_000 / u64::from(rate.per_second.clamp(1, 1_000_000))
 }
 
 /// The verified bit of datagram flows: read on every request, so it is a fixed table of atomics instead of a lock.
@@ -179,15 +207,18 @@ mod tests {
 
     const START: Instant = Instant::from_secs(1_000_000);
 
+    const RATE: SourceRate = SourceRate { per_second: 20, burst: 60 };
+    const BURST: u32 = RATE.burst;
+
     fn taken(buckets: &mut Buckets, now: Instant, source: u64, tries: u32) -> u32 {
-        (0..tries).map(|_| u32::from(buckets.take(now, source))).sum()
+        (0..tries).map(|_| u32::from(buckets.take(now, source, RATE))).sum()
     }
 
     #[test]
     fn sixty_at_once_then_twenty_a_second() {
         let mut buckets = Buckets::new(8);
         assert_eq!(taken(&mut buckets, START, 7, 100), BURST);
-        assert_eq!(taken(&mut buckets, START + Duration::from_secs(1), 7, 100), RATE);
+        assert_eq!(taken(&mut buckets, START + Duration::from_secs(1), 7, 100), 20);
         assert_eq!(
             taken(&mut buckets, START + Duration::from_secs(1), 8, 100),
             BURST,
@@ -197,15 +228,40 @@ mod tests {
     }
 
     #[test]
+    fn the_rate_is_the_operators() {
+        let rate = SourceRate { per_second: 1_000, burst: 5 };
+        let mut buckets = Buckets::new(8);
+        let mut taken = |ms: u64| {
+            let now = START + Duration::from_millis(ms);
+            (0..100).map(|_| u32::from(buckets.take(now, 7, rate))).sum::<u32>()
+        };
+        assert_eq!([taken(0), taken(3), taken(1_000)], [5, 3, 5]);
+    }
+
+    #[test]
+    fn what_is_refused_costs_more_and_never_for_ever() {
+        let mut buckets = Buckets::new(8);
+        assert!(buckets.take(START, 7, RATE));
+        buckets.charge(START, 7, RATE, 20);
+        assert_eq!(taken(&mut buckets, START, 7, 100), BURST - 21);
+        for _ in 0..10_000 {
+            buckets.charge(START, 7, RATE, 20);
+        }
+        assert_eq!(taken(&mut buckets, START + Duration::from_secs(59), 7, 100), 0);
+        assert!(buckets.is_over(START, 7, RATE) && !buckets.is_over(START, 8, RATE));
+        assert_eq!(taken(&mut buckets, START + Duration::from_secs(64), 7, 100), BURST);
+    }
+
+    #[test]
     fn the_table_is_bounded_and_evicts_the_quietest() {
         let mut buckets = Buckets::new(1);
         assert_eq!(taken(&mut buckets, START, 1, 100), BURST);
         for source in 2..1000 {
-            assert!(buckets.take(START, source));
+            assert!(buckets.take(START, source, RATE));
         }
         assert_eq!(buckets.places.len(), 4);
         assert!(
-            !buckets.take(START, 1),
+            !buckets.take(START, 1, RATE),
             "a thousand strangers do not give the loud one a new budget"
         );
     }

@@ -19,6 +19,7 @@ pub mod peek;
 pub mod uri;
 pub mod write;
 
+mod brief;
 mod byte;
 mod check;
 mod cursor;
@@ -28,6 +29,7 @@ mod line;
 mod linear;
 mod parse;
 
+pub use brief::Brief;
 pub use check::{Checked, CheckedHead, FirstRoute};
 pub use error::{Malformed, ParseError, ParseErrorKind};
 pub use head::Head;

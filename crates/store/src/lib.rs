@@ -5,6 +5,7 @@
 //! one [`Writer`] that commits many of them together. A change is durable when its commit is: RFC 3261 §10.3 step 7
 //! binds a contact, and the 200 that says so leaves after that. It never decides anything about a request.
 
+mod ban;
 mod checkpoint;
 mod error;
 mod forwarding;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
+pub use ban::BanWrite;
 pub use error::StoreError;
 pub use home::{Directory, Home, random_key};
 pub use location::Socket;

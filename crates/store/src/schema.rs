@@ -74,6 +74,14 @@ CREATE TABLE forwarding (
 );
 CREATE UNIQUE INDEX forwarding_account_cause_idx ON forwarding (username, domain, cause);
 ",
+    "
+CREATE TABLE ban (
+    id INTEGER PRIMARY KEY NOT NULL,
+    network VARCHAR(64) NOT NULL UNIQUE,
+    until DATETIME NOT NULL,
+    reason VARCHAR(16) NOT NULL
+);
+",
 ];
 
 pub async fn migrate(connection: &mut SqliteConnection) -> Result<(), StoreError> {

@@ -211,11 +211,12 @@ fn an_older_schema_is_migrated() {
     runtime().block_on(async {
         let mut store = open(&scratch).await;
         store.write(&[&put(&row(1, 0, "198.51.100.7:5062"))]).await.expect("written");
-        let old = "DROP TABLE forwarding; PRAGMA user_version = 1";
+        let old = "DROP TABLE forwarding; DROP TABLE ban; PRAGMA user_version = 1";
         sqlx::raw_sql(old).execute(&mut store.connection).await.expect("made old");
         store.close().await.expect("closed");
         let mut store = open(&scratch).await;
         assert_eq!(store.forwards().await.expect("the table is there"), []);
+        assert_eq!(store.bans().await.expect("and the next one"), []);
         assert_eq!(all(&mut store).await.len(), 1);
     });
 }
@@ -307,5 +308,33 @@ fn a_full_queue_refuses_and_a_failed_commit_says_so() {
         };
         task.run(done).await.expect("goes on");
         assert_eq!(failed, QUEUE_MAX);
+    });
+}
+
+#[test]
+fn bans_outlive_their_server() {
+    use sip_core::ban::{Reason, Row};
+    let scratch = Scratch::new();
+    let row = |network: &str, seconds, reason| Row {
+        network: network.parse().expect("a network"),
+        until: Instant::from_secs(seconds),
+        reason,
+    };
+    let guess = row("2001:db8:1:2::/64", 1_900_000_000, Reason::Guessing);
+    let longer = row("2001:db8:1:2::/64", 1_900_000_900, Reason::Operator);
+    let gone = row("192.0.2.7", 1_900_000_000, Reason::Operator);
+    runtime().block_on(async {
+        let (writer, task) = writer::<u32>(open(&scratch).await);
+        assert!(
+            writer.push_ban(BanWrite::Put(guess)) && writer.push_ban(BanWrite::Put(gone.clone()))
+        );
+        let changes = tokio::spawn(async move {
+            writer.write_ban(BanWrite::Put(longer.clone())).await.expect("stored");
+            writer.write_ban(BanWrite::Remove(gone.network)).await.expect("stored");
+            longer
+        });
+        task.run(|_| {}).await.expect("ends");
+        let longer = changes.await.expect("ran");
+        assert_eq!(open(&scratch).await.bans().await.expect("read"), [longer]);
     });
 }

@@ -5,7 +5,7 @@ use sip_core::forwarding::Forwards;
 use sip_core::output::BindingWrite;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{Store, StoreError, Subscriber};
+use crate::{BanWrite, Store, StoreError, Subscriber};
 
 /// Changes that may wait. More means that the disk has not kept up for seconds: refuse new ones instead of promising.
 pub const QUEUE_MAX: usize = 65_536;
@@ -22,6 +22,7 @@ enum Job<T> {
         tag: Option<T>,
     },
     Account(AccountJob),
+    Ban(BanWrite, Option<oneshot::Sender<Result<(), StoreError>>>),
     /// Nothing follows.
     Finish,
 }
@@ -66,7 +67,7 @@ impl<T> Writer<T> {
         self.jobs.try_send(Job::Bindings { writes, tag }).map_err(|refused| {
             match refused.into_inner() {
                 Job::Bindings { tag, .. } => tag,
-                Job::Account(_) | Job::Finish => None,
+                Job::Account(_) | Job::Ban(..) | Job::Finish => None,
             }
         })
     }
@@ -97,6 +98,18 @@ impl<T> Writer<T> {
     pub async fn remove_subscriber(&self, user: &str, domain: &str) -> Result<bool, StoreError> {
         let (user, domain) = (user.to_owned(), domain.to_owned());
         self.ask(|reply| AccountJob::Remove(user, domain, reply)).await
+    }
+
+    /// Never waits; false if the queue is full.
+    pub fn push_ban(&self, write: BanWrite) -> bool {
+        self.jobs.try_send(Job::Ban(write, None)).is_ok()
+    }
+
+    pub async fn write_ban(&self, write: BanWrite) -> Result<(), StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let job = Job::Ban(write, Some(reply));
+        self.jobs.send(job).await.map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Closed)?
     }
 
     pub async fn forwards(&self) -> Result<AllForwards, StoreError> {
@@ -138,7 +151,7 @@ impl<T> WriterTask<T> {
                 .iter()
                 .flat_map(|job| match job {
                     Job::Bindings { writes, .. } => writes.as_slice(),
-                    Job::Account(_) | Job::Finish => &[],
+                    Job::Account(_) | Job::Ban(..) | Job::Finish => &[],
                 })
                 .collect();
             let rows = writes.len();
@@ -152,6 +165,11 @@ impl<T> WriterTask<T> {
                     Job::Bindings { tag: Some(tag), .. } => done.push((tag, stored.clone())),
                     Job::Bindings { tag: None, .. } => {}
                     Job::Account(job) => self.store.account(job).await,
+                    Job::Ban(write, reply) => {
+                        let written = self.store.write_ban(&write).await;
+                        // Nobody waits for a ban that the server made; it holds in memory anyway.
+                        let _ = reply.map(|reply| reply.send(written));
+                    }
                     Job::Finish => finished = true,
                 }
             }

@@ -1,7 +1,7 @@
 //! The bare relay of `cargo xtask bench kamailio`: what the kernel costs when a server does nothing at all. Datagrams go
 //! from the caller's port to the callee's and back, unread; REGISTER and OPTIONS come back with another first line. Not SIP.
 //!
-//! `relay PORT CALLER_PORT CALLEE_PORT`, all on 127.0.0.1. Ends when it is killed.
+//! `relay PORT CALLER_PORT CALLEE_PORT [plain]`, all on 127.0.0.1. `plain`: every datagram is passed on. Ends when it is killed.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -13,6 +13,7 @@ fn main() -> std::io::Result<()> {
     let &[port, caller, callee] = ports.as_slice() else {
         return Err(std::io::Error::other("usage: relay PORT CALLER_PORT CALLEE_PORT"));
     };
+    let plain = std::env::args().nth(4).is_some_and(|word| word == "plain");
     let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let sockets = [Socket::bind(at(port), &Options::default())?];
     let mut inbox = Inbox::new(BATCH_MAX);
@@ -25,8 +26,9 @@ fn main() -> std::io::Result<()> {
         }
         for datagram in inbox.datagrams() {
             let mut bytes = spare.pop().unwrap_or_default();
-            let alone =
-                datagram.bytes.starts_with(b"REGISTER") || datagram.bytes.starts_with(b"OPTIONS");
+            let alone = !plain
+                && (datagram.bytes.starts_with(b"REGISTER")
+                    || datagram.bytes.starts_with(b"OPTIONS"));
             let end = datagram.bytes.iter().position(|b| *b == b'\n').filter(|_| alone);
             if end.is_some() {
                 bytes.extend_from_slice(b"SIP/2.0 200 OK\r\n");

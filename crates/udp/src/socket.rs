@@ -98,7 +98,13 @@ impl Socket {
 
     /// Datagrams lost because nobody read them in time.
     pub fn drops(&self) -> io::Result<u32> {
-        syscall::drops(self.fd())
+        Ok(syscall::memory(self.fd())?.drops)
+    }
+
+    /// Bytes that wait to be read and the most that may, as the kernel counts: some 2 KB a datagram.
+    pub fn waiting(&self) -> io::Result<(u32, u32)> {
+        let memory = syscall::memory(self.fd())?;
+        Ok((memory.waiting, memory.limit))
     }
 
     /// One batch. `WouldBlock` when nothing waits. Fewer than `inbox.capacity()` means that the queue was empty after it.

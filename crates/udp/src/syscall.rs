@@ -485,10 +485,16 @@ pub(crate) fn detach_spread(socket: BorrowedFd<'_>) -> io::Result<()> {
     set_option(socket, SO_DETACH_REUSEPORT_BPF, &0_i32)
 }
 
-/// Datagrams the kernel threw away because the receive buffer was full, since the socket exists.
-pub(crate) fn drops(socket: BorrowedFd<'_>) -> io::Result<u32> {
+/// What the kernel says about a socket's memory (`SK_MEMINFO_*`): bytes that wait to be read, the most that may, and
+/// datagrams it threw away because they were more.
+pub(crate) struct Memory {
+    pub waiting: u32,
+    pub limit: u32,
+    pub drops: u32,
+}
+
+pub(crate) fn memory(socket: BorrowedFd<'_>) -> io::Result<Memory> {
     const SO_MEMINFO: c_int = 55;
-    const DROPS: usize = 8;
     let mut meminfo = [0_u32; 9];
     let mut length = mem::size_of_val(&meminfo) as socklen_t;
     // SAFETY: `meminfo` has `length` bytes; the kernel writes no more than that.
@@ -501,7 +507,11 @@ pub(crate) fn drops(socket: BorrowedFd<'_>) -> io::Result<u32> {
             &raw mut length,
         )
     };
-    if rc == 0 { Ok(meminfo[DROPS]) } else { Err(io::Error::last_os_error()) }
+    if rc != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let [waiting, limit, .., drops] = meminfo;
+    Ok(Memory { waiting, limit, drops })
 }
 
 /// Puts a socket on tokio's reactor.

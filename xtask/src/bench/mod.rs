@@ -5,6 +5,7 @@
 //! It measures and prints; it judges only with `--quick`, where it is a test that everything runs and adds up.
 
 mod opponent;
+mod stream;
 mod table;
 
 use std::path::Path;
@@ -20,7 +21,7 @@ cargo xtask bench kamailio [--quick] [--rounds N] [--seconds N] [--only ROWS] [-
   --quick       seconds instead of minutes: does it run, do the counts add up? (for CI)
   --rounds N    how often each figure is taken; the table has medians [3]
   --seconds N   length of one measurement [5]
-  --only ROWS   some of: call register digest challenge options [all]
+  --only ROWS   some of: call register digest challenge options stateless tcp [all]
   --write       put the table into docs/performance.md";
 
 /// What is measured.
@@ -33,10 +34,22 @@ pub enum Row {
     /// REGISTER challenged every time: two requests each.
     Challenge,
     Options,
+    /// OPTIONS forwarded without state to somebody who answers, and the answer back: two messages.
+    Stateless,
+    /// Calls over TCP, by SIPp.
+    Stream,
 }
 
 impl Row {
-    const ALL: [Row; 5] = [Row::Call, Row::Register, Row::Digest, Row::Challenge, Row::Options];
+    const ALL: [Row; 7] = [
+        Row::Call,
+        Row::Register,
+        Row::Digest,
+        Row::Challenge,
+        Row::Options,
+        Row::Stateless,
+        Row::Stream,
+    ];
 
     const fn token(self) -> &'static str {
         match self {
@@ -45,6 +58,8 @@ impl Row {
             Row::Digest => "digest",
             Row::Challenge => "challenge",
             Row::Options => "options",
+            Row::Stateless => "stateless",
+            Row::Stream => "tcp",
         }
     }
 
@@ -55,6 +70,8 @@ impl Row {
             Row::Digest => "(c) REGISTER, digest",
             Row::Challenge => "(c) REGISTER, challenged each time",
             Row::Options => "(d) OPTIONS",
+            Row::Stateless => "(e) OPTIONS forwarded without state",
+            Row::Stream => "(h) call over TCP",
         }
     }
 
@@ -173,6 +190,15 @@ fn measure(
     moderate_rate: &mut Option<f64>,
     figures: &mut Figures,
 ) -> Result<()> {
+    if row == Row::Stream {
+        if opponent != Opponent::Relay {
+            let server = Running::start(root, opponent, row, size.population)?;
+            let sample = server.stream(root, size)?;
+            println!("{}", table::line(row, opponent, "one rate", &sample));
+            figures.moderate.push(sample);
+        }
+        return Ok(());
+    }
     let server = Running::start(root, opponent, row, size.population)?;
     figures.idle.push(server.memory()?);
     let seconds = Duration::from_secs(size.seconds);
@@ -196,6 +222,7 @@ fn verdict(results: &Results) -> bool {
     let mut good = true;
     for (row, opponents) in results {
         for (opponent, figures) in opponents {
+            // A row without this opponent has no samples of it.
             for sample in figures.highest.iter().chain(&figures.moderate) {
                 let right = sample.ok > 0 && sample.failed == 0 && sample.unexpected == 0;
                 if !right {

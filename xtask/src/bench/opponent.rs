@@ -60,6 +60,26 @@ pub struct Running {
     phones: u16,
     folder: PathBuf,
     ringway: PathBuf,
+    /// Row (e): who answers behind it.
+    _core: Option<Core>,
+}
+
+/// The relay as a callee that answers every OPTIONS, on the load's core.
+struct Core(Child);
+
+impl Core {
+    fn start(root: &Path, port: u16, phones: u16) -> Result<Self> {
+        let mut command = on_core(1, &root.join("target/release/examples/relay"));
+        command.args([port, phones, phones + 1].map(|port| port.to_string()));
+        Ok(Self(command.stdin(Stdio::null()).spawn().context("the answering core")?))
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 impl Drop for Running {
@@ -104,7 +124,11 @@ fn free_ports(count: u16) -> Result<u16> {
 
 impl Running {
     pub fn start(root: &Path, opponent: Opponent, row: Row, users: u32) -> Result<Self> {
-        let port = free_ports(3)?;
+        let port = free_ports(4)?;
+        let core = match row {
+            Row::Stateless => Some(Core::start(root, port + 3, port + 1)?),
+            _ => None,
+        };
         let folder = root.join("target/bench").join(format!("{}-{port}", row.token()));
         fs::create_dir_all(&folder)?;
         let ringway = root.join("target/release/ringway");
@@ -113,7 +137,9 @@ impl Running {
             Opponent::Ringway => ringway_run(&ringway, &folder, row, port)?,
             Opponent::Relay => {
                 let mut command = on_core(0, &root.join("target/release/examples/relay"));
-                command.args([port, port + 1, port + 2].map(|port| port.to_string()));
+                let callee = if row == Row::Stateless { port + 3 } else { port + 2 };
+                command.args([port, port + 1, callee].map(|port| port.to_string()));
+                command.args((row == Row::Stateless).then_some("plain"));
                 command
             }
         };
@@ -125,16 +151,18 @@ impl Running {
             .stderr(log)
             .spawn()
             .with_context(|| format!("{} could not be started", opponent.name()))?;
-        let mut running = Self { child, port, phones: port + 1, folder, ringway };
-        running.wait_until_it_answers()?;
+        let mut running = Self { child, port, phones: port + 1, folder, ringway, _core: core };
+        running.wait_until_it_answers(opponent == Opponent::Relay && row == Row::Stateless)?;
         if opponent == Opponent::Ringway && row.needs_passwords() {
             add_accounts(&running.folder, users)?;
         }
         Ok(running)
     }
 
-    fn wait_until_it_answers(&mut self) -> Result<()> {
-        let socket = UdpSocket::bind("127.0.0.1:0")?;
+    /// `as_caller`: it passes answers on to the caller's port and to nobody else.
+    fn wait_until_it_answers(&mut self, as_caller: bool) -> Result<()> {
+        let port = if as_caller { self.phones } else { 0 };
+        let socket = UdpSocket::bind(("127.0.0.1", port))?;
         let here = socket.local_addr()?;
         socket.set_read_timeout(Some(Duration::from_millis(100)))?;
         let begin = Instant::now();
@@ -177,6 +205,11 @@ impl Running {
         report["server"]["memory"].as_f64().context("no memory in the report")
     }
 
+    /// Row (h).
+    pub fn stream(&self, root: &Path, size: &Size) -> Result<Sample> {
+        super::stream::load(root, &self.folder, self.child.id(), self.port, size)
+    }
+
     pub fn load(&self, row: Row, size: &Size, pace: &Pace, time: Duration) -> Result<Sample> {
         let users = match row {
             Row::Call => size.population.min(1_000),
@@ -184,8 +217,10 @@ impl Running {
         };
         let scenario = match row {
             Row::Call => "call",
-            Row::Options => "options",
+            Row::Options | Row::Stateless => "options",
             Row::Register | Row::Digest | Row::Challenge => "register",
+            // SIPp's: see `stream`.
+            Row::Stream => "call",
         };
         let pace = match pace {
             Pace::Highest if row == Row::Call => ["--window".to_owned(), "1024".to_owned()],
@@ -260,16 +295,37 @@ fn kamailio(root: &Path, folder: &Path, row: Row, port: u16) -> Command {
     if row.needs_passwords() {
         command.args(["-A", "WITH_AUTH"]);
     }
+    if row == Row::Stream {
+        command.args(["-A", "WITH_TCP"]);
+    }
+    if row == Row::Stateless {
+        command.args(["-A", "WITH_FORWARD", "-A", &format!("CORE={}", port + 3)]);
+    }
     command
 }
 
 /// One worker, like the one core it gets; the rest as a newcomer would have it, but for passwords where none are asked.
 /// Bindings are in memory, as Kamailio's are; the accounts come through the admin socket.
 fn ringway_run(ringway: &Path, folder: &Path, row: Row, port: u16) -> Result<Command> {
+    let (mode, domain, gateway) = match row {
+        Row::Stateless => (
+            "mode = \"stateless\"",
+            "edge.invalid",
+            format!(
+                "\n[[gateway]]\nname = \"core\"\nset = \"core\"\nuri = \"sip:127.0.0.1:{}\"\n",
+                port + 3
+            ),
+        ),
+        // The callee is no user of ours: its address is in the Request-URI.
+        Row::Stream => ("allow_outbound = true", DOMAIN, String::new()),
+        _ => ("", DOMAIN, String::new()),
+    };
+    let tcp =
+        if row == Row::Stream { format!(", \"tcp://127.0.0.1:{port}\"") } else { String::new() };
     let text = format!(
-        "[sip]\nlisten = [\"udp://127.0.0.1:{port}\"]\ndomains = [\"{DOMAIN}\"]\nworkers = 1\n{}\n\
+        "[sip]\nlisten = [\"udp://127.0.0.1:{port}\"{tcp}]\ndomains = [\"{domain}\"]\nworkers = 1\n{mode}\n{}\n\
          [auth]\nenabled = {}\n\n[store]\nurl = \"memory:\"\n\n[admin]\nsocket = \"admin.sock\"\n\n\
-         [log]\nlevel = \"error\"\n",
+         [log]\nlevel = \"error\"\n{gateway}",
         // For trying a setting; the table is made without.
         std::env::var("RINGWAY_BENCH_SIP").unwrap_or_default(),
         row.needs_passwords(),

@@ -49,7 +49,10 @@ pub fn render(results: &Results) -> String {
     for (row, opponents) in results {
         let kamailio = opponents.iter().find(|(opponent, _)| *opponent == Opponent::Kamailio);
         for (opponent, f) in opponents {
-            let limited = f.highest.iter().all(|s| s.sender_limited);
+            if f.highest.is_empty() && f.moderate.is_empty() {
+                continue;
+            }
+            let limited = !f.highest.is_empty() && f.highest.iter().all(|s| s.sender_limited);
             let _ = writeln!(
                 out,
                 "| {} | {} | {}{:.0} | {:.1} | {:.2} / {:.2} | {:.1} | {:.2} / {:.2} | {} | {:.1} | {:.1} |",
@@ -70,7 +73,8 @@ pub fn render(results: &Results) -> String {
         }
     }
     out.push_str(&bindings(results));
-    out
+    // What a row does not measure.
+    out.replace("NaN / NaN", "-").replace("NaN", "-")
 }
 
 /// Round by round, so that what disturbed the machine disturbed both; then the median.

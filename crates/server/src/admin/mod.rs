@@ -1,6 +1,7 @@
 //! The admin socket: a Unix socket beside the data, for this machine's operators only (0660). One JSON object per line
 //! each way: a request, then any number of `item` lines, then one line with `ok`. It never carries SIP.
 
+mod ban;
 pub mod client;
 pub mod forward;
 pub mod request;

@@ -28,6 +28,14 @@ pub enum Request {
     UserRemove {
         name: String,
     },
+    Bans,
+    BanAdd {
+        network: String,
+        seconds: u64,
+    },
+    BanRemove {
+        network: String,
+    },
     UserForward {
         name: String,
         change: Change,
@@ -51,6 +59,13 @@ impl Request {
                 json!({"v": 1, "ask": "user-password", "name": name, "password": password})
             }
             Request::UserRemove { name } => json!({"v": 1, "ask": "user-remove", "name": name}),
+            Request::Bans => json!({"v": 1, "ask": "bans"}),
+            Request::BanAdd { network, seconds } => {
+                json!({"v": 1, "ask": "ban-add", "network": network, "seconds": seconds})
+            }
+            Request::BanRemove { network } => {
+                json!({"v": 1, "ask": "ban-remove", "network": network})
+            }
             Request::UserForward { name, change } => change.to_json(name),
             Request::Credential { name } => json!({"v": 1, "ask": "credential", "name": name}),
         }
@@ -68,6 +83,12 @@ impl Request {
                 Request::UserPassword { name: text("name")?, password: text("password")? }
             }
             "user-remove" => Request::UserRemove { name: text("name")? },
+            "bans" => Request::Bans,
+            "ban-add" => {
+                let seconds = value.get("seconds")?.as_u64()?;
+                Request::BanAdd { network: text("network")?, seconds }
+            }
+            "ban-remove" => Request::BanRemove { network: text("network")? },
             "user-forward" => {
                 Request::UserForward { name: text("name")?, change: Change::from_json(value) }
             }
@@ -153,10 +174,13 @@ mod tests {
     #[test]
     fn requests_survive_the_wire() {
         let add = Request::UserAdd { name: "alice".into(), password: "p\"w".into() };
+        let ban = Request::BanAdd { network: "192.0.2.0/24".into(), seconds: 60 };
+        let unban = Request::BanRemove { network: "192.0.2.0/24".into() };
         let change = Change { busy: true, uri: Some("sip:bob@x".into()), ..Change::default() };
         let forward = Request::UserForward { name: "alice".into(), change };
-        let bindings = Request::Bindings { aor: None };
-        for request in [Request::Status, Request::Users, bindings, add, forward] {
+        let plain =
+            [Request::Status, Request::Users, Request::Bans, Request::Bindings { aor: None }];
+        for request in plain.into_iter().chain([add, ban, unban, forward]) {
             assert_eq!(Request::from_json(&request.to_json()), Some(request));
         }
         assert_eq!(Request::from_json(&json!({"ask": "dance"})), None);

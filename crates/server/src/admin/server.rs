@@ -6,9 +6,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
 use sip_core::forwarding::Forwards;
+use sip_core::overload;
 use store::{StoreError, Subscriber, Writer};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -86,17 +88,17 @@ async fn converse(desk: Rc<Desk>, stream: UnixStream) {
     }
 }
 
-async fn send(write: &mut OwnedWriteHalf, value: &Value) -> io::Result<()> {
+pub(super) async fn send(write: &mut OwnedWriteHalf, value: &Value) -> io::Result<()> {
     write.write_all(format!("{value}\n").as_bytes()).await
 }
 
-struct Refused {
+pub(super) struct Refused {
     code: &'static str,
     message: String,
 }
 
 impl Refused {
-    fn new(code: &'static str, message: String) -> Self {
+    pub(super) fn new(code: &'static str, message: String) -> Self {
         Self { code, message }
     }
 }
@@ -141,6 +143,9 @@ impl Desk {
                 )
             }
             Request::UserRemove { name } => self.remove(&name).await,
+            Request::Bans => self.bans(write).await,
+            Request::BanAdd { network, seconds } => self.ban_add(&network, seconds).await,
+            Request::BanRemove { network } => self.ban_remove(&network).await,
             Request::UserForward { name, change } => self.forward(&name, &change).await,
             Request::Credential { name } => {
                 let name = self.name(&name)?;
@@ -286,6 +291,12 @@ impl Desk {
             "registered_users": counts.aors,
             "bindings": counts.bindings,
             "connections": shell.streams.len(),
+            "bans": shell.shared.bans.len(),
+            "shed_percent": shell.shared.overload.share() * 100 / overload::ALL,
+            "worker_datagrams": shell.links.iter().map(|l| l.datagrams.load(Ordering::Relaxed)).collect::<Vec<_>>(),
+            "worker_busy_percent": shell.links.iter().map(|l| l.busy.load(Ordering::Relaxed) / 10).collect::<Vec<_>>(),
+            "spread": if shell.spread_random.load(Ordering::Relaxed) { "random" } else { "source" },
+            "mode": if shell.stateless.is_some() { "stateless" } else { "stateful" },
             "calls_in_setup": sizes.contexts_active,
             "transactions": sizes.transactions,
             "transactions_live": sizes.transactions_live,
@@ -316,7 +327,14 @@ impl Desk {
             "datagrams were dropped by the kernel: more workers, or a larger net.core.rmem_max",
         );
         note(observer.log.dropped(), "log lines were dropped: the log is read too slowly");
-        if !self.auth_enabled {
+        let shed = self.shell.shared.overload.share();
+        if shed > 0 {
+            words.push(format!(
+                "overloaded: {} % of new calls are turned away",
+                shed * 100 / overload::ALL
+            ));
+        }
+        if !self.auth_enabled && self.shell.stateless.is_none() {
             words.push("auth.enabled = false: anybody may register as anybody".to_owned());
         }
         words

@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand, one table of exit codes, one style of saying what went wrong. Results go to
 //! standard output, everything else to standard error.
 
+mod ban;
 mod call;
 mod check;
 mod forward;
@@ -127,6 +128,8 @@ enum Command {
     User(user::Args),
     /// Registered devices.
     Regs(regs::Args),
+    /// Who is kept out: list, add, rm.
+    Ban(ban::Args),
     /// Ask a server whether it is there (SIP OPTIONS).
     Options(Box<options::Args>),
     /// Register, and stay if asked to.
@@ -163,6 +166,7 @@ pub fn main() -> u8 {
         Some(Command::Status(args)) => status::execute(global, &args),
         Some(Command::User(args)) => user::execute(global, &args),
         Some(Command::Regs(args)) => regs::execute(global, &args),
+        Some(Command::Ban(args)) => ban::execute(global, &args),
         Some(Command::Options(args)) => options::execute(global, &args),
         Some(Command::Register(args)) => register::execute(global, &args),
         Some(Command::Call(args)) => call::execute(global, &args),

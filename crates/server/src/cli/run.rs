@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde_json::json;
 use sip_core::input::{Answer, Input};
 use sip_core::locate::Resolution;
-use store::Home;
+use store::{BanWrite, Home};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use udp::Flush;
@@ -20,10 +20,10 @@ use udp::Flush;
 use super::{Global, exit, fail, print};
 use crate::admin;
 use crate::clock::Clock;
-use crate::config::{DomainChoice, Flags, Loaded, LogLevel, Settings};
+use crate::config::{Balance, DomainChoice, Flags, Loaded, LogLevel, Settings};
 use crate::observe::log::Log;
 use crate::shard::turn::Turn;
-use crate::shard::{Asker, Shell, crash};
+use crate::shard::{Asker, Shell, crash, spread};
 use crate::start::{self, Running, StartError};
 
 /// Expired users removed at once, per stripe of the location table.
@@ -152,6 +152,8 @@ async fn serve(loaded: &Loaded, args: &Args, running: Running) -> u8 {
     tokio::task::spawn_local(running.resolver.run(resolved(Rc::clone(&desk))));
     tokio::task::spawn_local(resend(desk));
     tokio::task::spawn_local(expire(Arc::clone(&shell)));
+    let sockets = running.sockets.clone();
+    tokio::task::spawn_local(spread::supervise(Arc::clone(&shell), settings.spread, sockets));
     let counter = admin::server::Desk {
         shell: Arc::clone(&shell),
         accounts: running.accounts.clone(),
@@ -270,6 +272,10 @@ async fn expire(shell: Arc<Shell>) {
         for event in &changed.events {
             shell.observer.event(now, event);
         }
+        for network in shell.shared.bans.expire(now) {
+            // A full queue leaves a row behind; it is past its time and not loaded again.
+            let _ = shell.writer.as_ref().map(|w| w.push_ban(BanWrite::Remove(network)));
+        }
         if let Some(writer) = &shell.writer
             && !changed.writes.is_empty()
         {
@@ -359,12 +365,15 @@ fn greet(loaded: &Loaded, args: &Args, shell: &Shell, facts: &start::Facts) {
     for address in &facts.skipped {
         line("", &format!("not on {address} yet: the machine has only just got it; restart later"));
     }
-    line("policy", policy(settings));
+    match &settings.balance {
+        Some(balance) => line("policy", &balance_words(balance)),
+        None => line("policy", policy(settings)),
+    }
     match &settings.admin {
         Some(path) => line("admin", &format!("{} (ringway status)", path.display())),
         None => line("admin", "off: memory: has no place for a socket; set admin.socket"),
     }
-    if facts.accounts == 0 && settings.auth.enabled {
+    if facts.accounts == 0 && settings.auth.enabled && settings.balance.is_none() {
         line("users", "none yet: ringway user add alice; then call: ringway call bob --as alice");
     }
     line("ready in", &format!("{ms} ms"));
@@ -386,6 +395,13 @@ fn domain_words(settings: &Settings, config: &sip_core::config::Config) -> Strin
             format!("{}        add names: --domain sip.example.com", names.join(", "))
         }
     }
+}
+
+fn balance_words(balance: &Balance) -> String {
+    let (count, set) = (balance.gateways.len(), &balance.set);
+    format!(
+        "stateless: every call goes to one of the {count} gateways of `{set}`, chosen by its Call-ID; nobody is registered here"
+    )
 }
 
 fn policy(settings: &Settings) -> &'static str {

@@ -87,6 +87,12 @@ fn screen(status: &Value, attention: &[String]) -> String {
     }
     let _ = writeln!(page, "listen      {}", words(status, "listen").join("  "));
     let _ = writeln!(page, "domains     {}", words(status, "domains").join(", "));
+    if text("mode") == "stateless" {
+        let _ = writeln!(
+            page,
+            "mode        stateless: nothing is remembered from one message to the next"
+        );
+    }
     let _ = writeln!(
         page,
         "calls       {} being set up; {} answered, {} refused, {} ended since the start",
@@ -112,6 +118,14 @@ fn screen(status: &Value, attention: &[String]) -> String {
         n("kernel_drops")
     );
     let _ = writeln!(page, "streams     {} connections", n("connections"));
+    let _ = writeln!(
+        page,
+        "kept out    {} banned; {} messages of theirs and {} of strangers over their limit dropped, {} calls turned away",
+        n("bans"),
+        counter("dropped_banned"),
+        counter("dropped_unverified"),
+        counter("shed")
+    );
     page
 }
 

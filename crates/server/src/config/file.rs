@@ -21,17 +21,23 @@ pub const SETTINGS: &[(&str, &[&str])] = &[
             "workers",
             "nap",
             "drain_timeout",
+            "mode",
+            "record_route",
+            "spread",
         ],
     ),
     ("proxy", &["fork_timeout", "recurse"]),
     ("registrar", &["expires", "contacts_per_user"]),
-    ("auth", &["enabled", "algorithms", "nonce_lifetime"]),
-    ("limits", &["trusted", "connections"]),
+    ("auth", &["enabled", "algorithms", "nonce_lifetime", "ban"]),
+    ("limits", &["trusted", "connections", "per_source"]),
     ("dns", &["servers", "hosts", "query_timeout", "timeout", "allow_local"]),
     ("store", &["url"]),
     ("admin", &["socket"]),
     ("log", &["level", "format"]),
 ];
+
+/// What is written as a list of tables, or as tables with names of the operator's: `gateway.rs` reads them.
+pub const TABLES: &[&str] = &["gateway", "set", "route"];
 
 /// A value and where it was written; nowhere, if a flag said it.
 #[derive(Clone, Debug)]
@@ -48,7 +54,7 @@ impl<T> At<T> {
 
 /// The file, parsed. Reading a value notes what is wrong with it and returns nothing then.
 pub struct Written<'a> {
-    root: DeTable<'a>,
+    pub(super) root: DeTable<'a>,
     pub mistakes: Vec<Mistake>,
 }
 
@@ -70,6 +76,9 @@ impl<'a> Written<'a> {
         let sections: Vec<&str> = SETTINGS.iter().map(|(name, _)| *name).collect();
         let mut mistakes = Vec::new();
         for (name, value) in &self.root {
+            if TABLES.contains(&name.get_ref().as_ref()) {
+                continue;
+            }
             let Some((section, keys)) = SETTINGS.iter().find(|(s, _)| s == name.get_ref()) else {
                 let homes =
                     SETTINGS.iter().filter(|(_, keys)| keys.contains(&name.get_ref().as_ref()));
@@ -99,11 +108,11 @@ impl<'a> Written<'a> {
         self.mistakes.append(&mut mistakes);
     }
 
-    fn value(&self, section: &str, key: &str) -> Option<&Spanned<DeValue<'a>>> {
+    pub(super) fn value(&self, section: &str, key: &str) -> Option<&Spanned<DeValue<'a>>> {
         self.root.get(section)?.get_ref().as_table()?.get(key)
     }
 
-    fn wrong_type(&mut self, path: &str, span: Range<usize>, found: &str, wanted: &str) {
+    pub(super) fn wrong_type(&mut self, path: &str, span: Range<usize>, found: &str, wanted: &str) {
         let mistake = Mistake::error("wrong-type", format!("`{path}` must be {wanted}"))
             .at(Some(span))
             .label(format!("this is {found}"));
@@ -223,7 +232,12 @@ impl<'a> Written<'a> {
     }
 }
 
-fn unknown_keys(table: &DeTable<'_>, place: &str, known: &[&str], mistakes: &mut Vec<Mistake>) {
+pub(super) fn unknown_keys(
+    table: &DeTable<'_>,
+    place: &str,
+    known: &[&str],
+    mistakes: &mut Vec<Mistake>,
+) {
     for (name, _) in table {
         if known.contains(&name.get_ref().as_ref()) {
             continue;
@@ -237,7 +251,7 @@ fn unknown_keys(table: &DeTable<'_>, place: &str, known: &[&str], mistakes: &mut
     }
 }
 
-fn article(kind: &str) -> String {
+pub(super) fn article(kind: &str) -> String {
     match kind {
         "integer" | "array" => format!("an {kind}"),
         _ => format!("a {kind}"),

@@ -5,17 +5,19 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sip_core::config::{Algorithm, Auth, Dns, Forking, Network, Registrar};
+use sip_core::config::{Algorithm, Auth, Dns, Forking, Network, Registrar, SourceRate};
 use sip_core::flow::Transport;
 use store::Home;
 
 use super::file::{At, Written};
+use super::gateway::{self, Balance};
+use super::limit;
 use super::mistake::{Mistake, nearest};
 use super::{dns, duration};
 use crate::resolver::Rules;
 
 /// SIP's port (RFC 3261 §19.1.2).
-const PORT: u16 = 5060;
+pub(super) const PORT: u16 = 5060;
 
 /// One entry of `sip.listen`; the address may be a wildcard, the port 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +68,11 @@ pub struct Settings {
     pub registrar: Registrar,
     pub auth: Auth,
     pub trusted: Vec<Network>,
+    pub per_source: SourceRate,
+    /// Which datagrams of one sender go to which worker.
+    pub spread: Spread,
+    /// None: the usual server, with transactions.
+    pub balance: Option<Balance>,
     /// Stream connections at the same time.
     pub connections_max: usize,
     pub dns: Dns,
@@ -76,6 +83,16 @@ pub struct Settings {
     pub admin: Option<PathBuf>,
     pub log_level: LogLevel,
     pub log_format: LogFormat,
+}
+
+/// How the kernel gives the datagrams of an address to the workers that share it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spread {
+    /// By the sender's address, until one worker is busy and others are not.
+    Auto,
+    /// By the sender's address.
+    Source,
+    Random,
 }
 
 /// What flags say instead of the file.
@@ -95,7 +112,7 @@ impl Settings {
         let (log_level, log_format) = log(written, flags);
         let domains = domains(written, flags);
         let (dns, resolver) = dns::read(written);
-        let settings = Self {
+        let mut settings = Self {
             listen: listen(written, flags),
             redirect_domains: redirect_domains(written, &domains),
             domains,
@@ -110,6 +127,9 @@ impl Settings {
             registrar: registrar(written),
             auth: auth(written),
             trusted: trusted(written),
+            per_source: limit::per_source(written),
+            spread: spread(written),
+            balance: None,
             connections_max: count(written, "limits", "connections", 1..=1_000_000)
                 .unwrap_or(20_000),
             dns,
@@ -119,6 +139,7 @@ impl Settings {
             log_level,
             log_format,
         };
+        settings.balance = gateway::balance(written, &settings.listen);
         if settings.allow_inbound && !settings.auth.enabled {
             // Both doors open: the warning of `auth.enabled` says it already; this one says what follows.
             let text =
@@ -129,7 +150,7 @@ impl Settings {
     }
 }
 
-const HOUR: Duration = Duration::from_secs(3600);
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
 
 pub(super) fn wrong(
     written: &mut Written<'_>,
@@ -338,6 +359,16 @@ fn workers(written: &mut Written<'_>) -> usize {
     }
 }
 
+fn spread(written: &mut Written<'_>) -> Spread {
+    const WORDS: [&str; 3] = ["auto", "source", "random"];
+    let at = written.text("sip", "spread", "\"auto\", \"source\" or \"random\"");
+    match at.and_then(|at| choice(written, "sip.spread", &at, &WORDS)) {
+        Some("source") => Spread::Source,
+        Some("random") => Spread::Random,
+        _ => Spread::Auto,
+    }
+}
+
 pub(super) fn period(
     written: &mut Written<'_>,
     section: &str,
@@ -349,7 +380,7 @@ pub(super) fn period(
     read_period(written, &path, &at, range)
 }
 
-fn read_period(
+pub(super) fn read_period(
     written: &mut Written<'_>,
     path: &str,
     at: &At<String>,
@@ -457,6 +488,7 @@ fn auth(written: &mut Written<'_>) -> Auth {
     if let Some(lifetime) = period(written, "auth", "nonce_lifetime", range) {
         auth.nonce_lifetime = lifetime;
     }
+    auth.ban = limit::ban(written);
     let Some(names) = written.texts("auth", "algorithms") else { return auth };
     auth.algorithms.clear();
     for at in &names.value {
@@ -503,32 +535,28 @@ fn trusted(written: &mut Written<'_>) -> Vec<Network> {
     };
     let mut networks = Vec::new();
     for at in entries.value {
-        match parse_network(&at.value) {
-            Ok(network) => {
-                if network.prefix == 0 {
-                    let mistake =
-                        Mistake::warning("trust-all", "every source is exempt from limits")
-                            .at(at.span)
-                            .label("anybody may flood this server");
-                    written.mistakes.push(mistake);
-                }
-                networks.push(network);
-            }
-            Err(label) => {
-                wrong(
-                    written,
-                    "bad-network",
-                    format!("`{}` is not a network", at.value),
-                    &at,
-                    label,
-                );
-            }
+        let Some(network) = read_network(written, &at) else { continue };
+        if network.prefix == 0 {
+            let mistake = Mistake::warning("trust-all", "every source is exempt from limits")
+                .at(at.span)
+                .label("anybody may flood this server");
+            written.mistakes.push(mistake);
         }
+        networks.push(network);
     }
     networks
 }
 
-fn parse_network(text: &str) -> Result<Network, &'static str> {
+pub(super) fn read_network(written: &mut Written<'_>, at: &At<String>) -> Option<Network> {
+    parse_network(&at.value)
+        .map_err(|label| {
+            let message = format!("`{}` is not a network", at.value);
+            wrong(written, "bad-network", message, at, label);
+        })
+        .ok()
+}
+
+pub fn parse_network(text: &str) -> Result<Network, &'static str> {
     const WANTED: &str = "an address with a prefix length, as in 192.0.2.0/24";
     let (address, prefix) = match text.split_once('/') {
         Some((address, prefix)) => (address, Some(prefix)),

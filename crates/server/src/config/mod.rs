@@ -4,14 +4,18 @@
 pub mod dns;
 pub mod duration;
 pub mod file;
+pub mod gateway;
+mod limit;
 pub mod meaning;
 pub mod mistake;
+mod part;
 #[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};
 
-pub use meaning::{DomainChoice, Flags, Listen, LogFormat, LogLevel, Settings};
+pub use gateway::Balance;
+pub use meaning::{DomainChoice, Flags, Listen, LogFormat, LogLevel, Settings, Spread};
 pub use mistake::{Findings, Mistake};
 
 use file::Written;

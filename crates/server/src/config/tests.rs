@@ -113,7 +113,7 @@ trusted = ["10.0.0.0/99", "0.0.0.0/0"]
 url = "postgres://db/ringway"
 [log]
 level = "verbose"
-[gateway]
+[gatway]
 name = "x"
 "#,
     );
@@ -210,4 +210,109 @@ fn the_manual_names_every_setting_and_its_example_is_the_default() {
         loaded
     };
     assert_eq!(debug(&sorted(written)), debug(&sorted(default)));
+}
+
+#[test]
+fn a_stateless_balancer_is_understood() {
+    let loaded = of(r#"
+[sip]
+mode = "stateless"
+record_route = true
+spread = "random"
+listen = ["udp://192.0.2.10:5060", "tcp://192.0.2.10:5060"]
+[limits]
+per_source = { requests = "200/s", burst = 400 }
+[[gateway]]
+name = "core-a"
+set = "core"
+uri = "sip:10.0.1.1:5060"
+weight = 50
+[[gateway]]
+name = "core-b"
+set = "core"
+uri = "sip:10.0.1.2;transport=tcp"
+[[gateway]]
+name = "other"
+set = "elsewhere"
+uri = "sip:10.0.1.3"
+[set.core]
+algorithm = "hash:call-id"
+[[route]]
+name = "all"
+do = { set = "core" }
+"#);
+    assert_eq!(loaded.findings.human(false), "");
+    let settings = loaded.settings;
+    assert_eq!(settings.spread, Spread::Random);
+    assert_eq!((settings.per_source.per_second, settings.per_source.burst), (200, 400));
+    let balance = settings.balance.expect("stateless");
+    assert!(balance.record_route);
+    let members: Vec<String> = balance
+        .gateways
+        .iter()
+        .map(|g| format!("{} {} {} {}", g.name, g.transport, g.remote, g.weight))
+        .collect();
+    assert_eq!(members, ["core-a udp 10.0.1.1:5060 50", "core-b tcp 10.0.1.2:5060 1"]);
+}
+
+#[test]
+fn what_a_balancer_cannot_do_is_said() {
+    let gateway = "[[gateway]]\nname = \"a\"\nset = \"core\"\nuri = \"sip:10.0.1.1\"\n";
+    let sip = "[sip]\nmode = \"stateless\"\nlisten = [\"udp://192.0.2.10\"]\n";
+    let with = |text: &str| codes(&format!("{sip}{gateway}{text}"));
+    assert_eq!(codes(sip), ["no-route"]);
+    assert_eq!(with(""), [""; 0], "the only set needs no route");
+    assert_eq!(with("[[route]]\ndo = { set = \"coer\" }\n"), ["unknown-set"]);
+    assert_eq!(
+        with("[[route]]\ndo = { set = \"core\" }\n[[route]]\ndo = { set = \"core\" }\n"),
+        ["unreachable"]
+    );
+    assert_eq!(with("[set.core]\nalgorithm = \"hash:from\"\n"), ["unknown-algorithm"]);
+    assert_eq!(with("[set.core]\nprobe = 1\n"), ["unknown-key"]);
+    assert_eq!(with(gateway), ["twice"]);
+    let second =
+        |uri: &str| with(&format!("[[gateway]]\nname = \"b\"\nset = \"core\"\nuri = \"{uri}\"\n"));
+    assert_eq!(second("sip:core.example"), ["bad-uri"]);
+    assert_eq!(second("sips:10.0.1.1"), ["bad-uri"]);
+    assert_eq!(second("sip:10.0.1.2;transport=tcp"), ["no-listener"]);
+    assert_eq!(second("sip:[2001:db8::1]"), ["no-listener"]);
+    assert_eq!(with("[[gateway]]\nname = \"b\"\n"), ["missing", "missing"]);
+    assert_eq!(
+        with("[[gateway]]\nname = 7\nset = \"core\"\nuri = \"sip:10.0.1.9\"\n"),
+        ["wrong-type"]
+    );
+    assert_eq!(codes("[sip]\nmode = \"stateles\"\n"), ["unknown-word"]);
+    assert_eq!(codes("[sip]\nrecord_route = true\n"), ["needs-stateless"]);
+    assert_eq!(codes("gateway = 1\n"), ["wrong-type"]);
+    assert_eq!(codes("set = 1\n"), ["wrong-type"]);
+}
+
+#[test]
+fn limits_and_bans_are_understood() {
+    let loaded = of(r#"
+[auth]
+ban = { after = 5, within = "2m", for = "1d", never = ["192.168.0.0/16", "10.0.0.1"] }
+[limits]
+per_source = { requests = "5/s" }
+"#);
+    assert_eq!(loaded.findings.human(false), "");
+    let ban = loaded.settings.auth.ban;
+    assert_eq!((ban.after, ban.within.as_secs(), ban.lasts.as_secs()), (5, 120, 86_400));
+    assert_eq!(ban.never.len(), 2);
+    let rate = loaded.settings.per_source;
+    assert_eq!((rate.per_second, rate.burst), (5, 15));
+    for (text, code) in [
+        ("[auth]\nban = { after = 99999 }\n", "out-of-range"),
+        ("[auth]\nban = { within = \"0s\" }\n", "out-of-range"),
+        ("[auth]\nban = { for = 60 }\n", "wrong-type"),
+        ("[auth]\nban = { never = [\"x\"] }\n", "bad-network"),
+        ("[auth]\nban = { never = [7] }\n", "wrong-type"),
+        ("[auth]\nban = { afetr = 7 }\n", "unknown-key"),
+        ("[auth]\nban = 7\n", "wrong-type"),
+        ("[limits]\nper_source = { requests = \"20\" }\n", "bad-rate"),
+        ("[limits]\nper_source = { requests = \"0/s\" }\n", "bad-rate"),
+        ("[limits]\nper_source = { burst = 0 }\n", "out-of-range"),
+    ] {
+        assert_eq!(codes(text), [code], "{text}");
+    }
 }

@@ -36,6 +36,13 @@ counters! {
     /// Next hops that were no good, where another of the same name was tried.
     next_hops_failed,
     limits_hit,
+    /// Requests of strangers who asked too much, and anything from who is kept out.
+    dropped_unverified,
+    dropped_banned,
+    /// New work turned away because there was too much of it.
+    shed,
+    /// Bans made because somebody guessed passwords.
+    bans_made,
     store_failed,
     /// Messages that made us panic.
     panics,

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 
 use sip_core::locate::Why;
 use sip_core::output::{EndedBy, Event, Fault, Removal};
+use sip_core::route::limit;
 use sip_core::time::Instant;
 
 use crate::config::LogLevel;
@@ -114,7 +115,16 @@ impl Observer {
             }
             Event::Unresolved { .. } => (&c.names_unresolved, LogLevel::Info),
             Event::FailedOver { .. } => (&c.next_hops_failed, LogLevel::Info),
-            Event::LimitHit { .. } => (&c.limits_hit, LogLevel::Warn),
+            Event::LimitHit { limit, .. } => {
+                match *limit {
+                    limit::UNVERIFIED => c.dropped_unverified.one(),
+                    limit::BANNED => c.dropped_banned.one(),
+                    limit::OVERLOAD => c.shed.one(),
+                    _ => {}
+                }
+                (&c.limits_hit, LogLevel::Warn)
+            }
+            Event::Banned { .. } => (&c.bans_made, LogLevel::Warn),
             Event::StoreFailed { .. } => (&c.store_failed, LogLevel::Error),
         };
         counter.one();
@@ -195,13 +205,7 @@ impl Observer {
                 line("send_failed", &[("to", Value::Flow(*flow)), ("call_id", call_id)]);
             }
             Event::Unresolved { call_id, uri, why } => {
-                let why = match why {
-                    Why::NotFound => "no such name, or no address",
-                    Why::NoTransport => "reachable only by what we do not speak",
-                    Why::Local => "leads to this machine or its link; dns.allow_local is off",
-                    Why::NotAnswered => "no name server answered in time",
-                    Why::Ourselves => "leads back to us",
-                };
+                let why = unresolved(*why);
                 let (uri, call_id) = (Value::from(&**uri), Value::from(&**call_id));
                 line("unresolved", &[("to", uri), ("why", why.into()), ("call_id", call_id)]);
             }
@@ -218,6 +222,16 @@ impl Observer {
             Event::LimitHit { limit, flow } => {
                 let from = flow.map_or(Value::Text(""), Value::Flow);
                 line("limit_hit", &[("limit", (*limit).into()), ("from", from)]);
+            }
+            Event::Banned { row, flow } => {
+                let network = row.network.to_string();
+                let fields = [
+                    ("network", Value::from(&*network)),
+                    ("for", row.until.since(now).as_secs().into()),
+                    ("why", "guessed passwords".into()),
+                    ("from", Value::Flow(*flow)),
+                ];
+                line("banned", &fields);
             }
             // Said by `write`.
             Event::BindingAdded { .. }
@@ -247,5 +261,15 @@ impl Observer {
         fields.extend(ended_by.map(|by| ("ended_by", Value::from(by))));
         fields.push(("call_id", (&*call.call_id).into()));
         self.log.line(now, level, name, &fields);
+    }
+}
+
+const fn unresolved(why: Why) -> &'static str {
+    match why {
+        Why::NotFound => "no such name, or no address",
+        Why::NoTransport => "reachable only by what we do not speak",
+        Why::Local => "leads to this machine or its link; dns.allow_local is off",
+        Why::NotAnswered => "no name server answered in time",
+        Why::Ourselves => "leads back to us",
     }
 }

@@ -5,12 +5,14 @@
 //! `Shell` is what all threads share, `turn.rs` what each has for itself, `worker.rs` the threads.
 
 pub mod crash;
+mod gauge;
+pub mod spread;
 pub mod turn;
 pub mod worker;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use sip_core::config::Config;
@@ -18,6 +20,7 @@ use sip_core::input::{Command, Input};
 use sip_core::node::{Node, Sizes};
 use sip_core::output::{AskId, Outbox};
 use sip_core::shared::Shared;
+use sip_core::stateless;
 use sip_core::time::Instant;
 use store::Writer;
 use tokio::sync::{Notify, mpsc};
@@ -49,6 +52,11 @@ pub struct Shell {
     pub questions: Questions,
     pub links: Vec<WorkerLink>,
     pub crash: CrashFolder,
+    /// Set: this is a stateless proxy, and there are no nodes.
+    pub stateless: Option<Arc<stateless::Settings>>,
+    pub draining: AtomicBool,
+    /// How the kernel chooses the worker of a datagram now.
+    pub spread_random: AtomicBool,
     nodes: Box<[NodeCell]>,
 }
 
@@ -57,6 +65,9 @@ pub struct WorkerLink {
     /// When its timer task wakes next, in microseconds of `Instant`.
     wake_at: AtomicU64,
     timer: Notify,
+    /// Datagrams it has read, and how much of its time it was at work in the last second, in thousandths.
+    pub datagrams: AtomicU64,
+    pub busy: AtomicU32,
     /// Connections for it to open.
     pub opens: mpsc::UnboundedSender<Arc<Connection>>,
 }
@@ -80,23 +91,46 @@ pub struct Parts {
     pub writer: Option<Writer<Asker>>,
     pub questions: Questions,
     pub crash: CrashFolder,
+    pub stateless: Option<Arc<stateless::Settings>>,
 }
 
 impl Shell {
     /// One link per worker; what comes out of the other end of `opens` is the worker's to open.
     pub fn new(parts: Parts, opens: Vec<mpsc::UnboundedSender<Arc<Connection>>>) -> Self {
-        let Parts { clock, config, shared, observer, streams, writer, questions, crash } = parts;
+        let Parts { clock, config, shared, observer, streams, writer, questions, crash, stateless } =
+            parts;
         let cell = |index| NodeCell {
             node: Mutex::new(Node::new(index, Arc::clone(&config), Arc::clone(&shared))),
             deadline: AtomicU64::new(u64::MAX),
             panics: AtomicU32::new(0),
         };
-        let count = u16::try_from(opens.len() * NODES_PER_WORKER).unwrap_or(u16::MAX);
+        let per_worker = if stateless.is_some() { 0 } else { NODES_PER_WORKER };
+        let count = u16::try_from(opens.len() * per_worker).unwrap_or(u16::MAX);
         let nodes = (0..count).map(cell).collect();
-        let link =
-            |opens| WorkerLink { wake_at: AtomicU64::new(u64::MAX), timer: Notify::new(), opens };
+        let link = |opens| WorkerLink {
+            wake_at: AtomicU64::new(u64::MAX),
+            timer: Notify::new(),
+            datagrams: AtomicU64::new(0),
+            busy: AtomicU32::new(0),
+            opens,
+        };
         let links = opens.into_iter().map(link).collect();
-        Self { clock, config, shared, observer, streams, writer, questions, links, crash, nodes }
+        let draining = AtomicBool::new(false);
+        Self {
+            clock,
+            config,
+            shared,
+            observer,
+            streams,
+            writer,
+            questions,
+            links,
+            crash,
+            stateless,
+            draining,
+            spread_random: AtomicBool::new(false),
+            nodes,
+        }
     }
 
     pub fn node_count(&self) -> usize {
@@ -115,7 +149,9 @@ impl Shell {
         let Some(cell) = self.nodes.get(usize::from(index)) else { return true };
         let mut node = cell.node.lock();
         let handled = catch_unwind(AssertUnwindSafe(|| {
-            crash::test_hook(&input);
+            if let Input::Message { bytes, .. } = &input {
+                crash::test_hook(bytes);
+            }
             node.handle(now, input, out);
         }));
         if handled.is_err() {
@@ -183,6 +219,7 @@ impl Shell {
 
     /// No new calls from now on.
     pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
         let mut out = Outbox::default();
         for index in 0..self.nodes.len() {
             if let Ok(index) = u16::try_from(index) {

@@ -2,18 +2,23 @@
 //! it is reused from turn to turn. It decides nothing about a message.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use sip_core::flow::{Flow, ListenerId};
 use sip_core::input::{Answer, Input};
 use sip_core::locate::Resolution;
-use sip_core::output::{Ask, ClientToken, Outbox, Question, Transmit};
+use sip_core::output::{Ask, ClientToken, Event, Outbox, Question, Transmit};
+use sip_core::route::{early, nat};
+use sip_core::stateless::Forwarder;
 use sip_core::time::Instant;
 use sip_core::transaction::Branch;
+use store::BanWrite;
 use udp::{AsyncSocket, Failure, Flush, Outgoing};
 
-use super::Shell;
+use super::{Shell, crash};
 use crate::resolver::Asked;
 use crate::stream::{Connection, Refusal};
 
@@ -43,7 +48,10 @@ pub struct Turn {
     /// Connections with something new to write.
     touched: Vec<Arc<Connection>>,
     again: VecDeque<(u16, Input)>,
+    /// In place of nodes.
+    forwarder: Option<Forwarder>,
     failures: Vec<Failure<Tag>>,
+    scratch: Vec<u8>,
     received: u64,
     sent: u64,
 }
@@ -59,13 +67,17 @@ impl Turn {
                     Some(Udp { socket: Arc::clone(socket), outgoing: Outgoing::new().merging() });
             }
         }
+        let settings = shell.stateless.clone();
+        let forwarder = settings.map(|set| Forwarder::new(set, shell.shared.seal.clone()));
         Self {
             shell,
             outbox: Outbox::default(),
+            forwarder,
             udp,
             touched: Vec::new(),
             again: VecDeque::new(),
             failures: Vec::new(),
+            scratch: Vec::new(),
             received: 0,
             sent: 0,
         }
@@ -74,6 +86,13 @@ impl Turn {
     /// A whole message, to the node that owns its call.
     pub fn message(&mut self, now: Instant, flow: Flow, raw: &[u8]) {
         self.received += 1;
+        if self.refuse_early(now, flow, raw) {
+            return self.carry_out(now, 0);
+        }
+        if self.forwarder.is_some() {
+            self.forward(now, flow, raw);
+            return self.carry_out(now, 0);
+        }
         let node = self.shell.owner(raw);
         let input = Input::Message { flow, bytes: Bytes::copy_from_slice(raw) };
         if !self.shell.handle(now, node, input, &mut self.outbox)
@@ -91,6 +110,40 @@ impl Turn {
         };
         let remote = refusal.target;
         self.input(now, parts.node, Input::Unreachable { token: parts.token(), remote });
+    }
+
+    /// There is too much to do, or a flood: what can be turned away is, before anybody waits for a node.
+    fn refuse_early(&mut self, now: Instant, flow: Flow, raw: &[u8]) -> bool {
+        let Self { shell, outbox, scratch, .. } = self;
+        let (config, shared) = (&shell.config, &shell.shared);
+        let is_quiet = shared.overload.share() == 0 && !shared.sources.are_flooding(now);
+        // What a member of the set sends was let in by us before.
+        if is_quiet || shell.stateless.as_ref().is_some_and(|set| set.has_member(flow.remote.ip()))
+        {
+            return false;
+        }
+        let mut turn = sip_core::turn::Turn { now, config, shared, draining: false, out: outbox };
+        early::refuse(&mut turn, &flow, raw, scratch)
+    }
+
+    /// A whole message of a stateless proxy: no node, no lock.
+    fn forward(&mut self, now: Instant, flow: Flow, raw: &[u8]) {
+        let Self { shell, outbox, forwarder, .. } = self;
+        let Some(forwarder) = forwarder else { return };
+        let draining = shell.draining.load(Ordering::Relaxed);
+        let handled = catch_unwind(AssertUnwindSafe(|| {
+            let (config, shared) = (&shell.config, &shell.shared);
+            let mut turn = sip_core::turn::Turn { now, config, shared, draining, out: outbox };
+            let bytes = Bytes::copy_from_slice(raw);
+            crash::test_hook(&bytes);
+            forwarder.handle(&mut turn, &flow, bytes);
+        }));
+        if handled.is_err() {
+            outbox.clear();
+            if let Some(answer) = shell.crash.report(&shell.observer, now, &flow, raw) {
+                outbox.send(flow, answer);
+            }
+        }
     }
 
     /// Anything else.
@@ -116,10 +169,12 @@ impl Turn {
                 }
                 continue;
             }
-            let again_by = second.map(|second| (second, bytes.clone()));
-            let mut queued = shell.streams.send(shell, &flow, bytes, tag);
+            let mut queued = shell.streams.send(shell, &flow, bytes.clone(), tag);
             let refused = queued.is_err();
-            if let Some((second, bytes)) = again_by.filter(|_| refused) {
+            // Only when there is need: a response finds its way back by its own Via.
+            let second =
+                second.or_else(|| if refused { nat::way_back(&bytes, &flow) } else { None });
+            if let Some(second) = second.filter(|_| refused) {
                 queued = shell.streams.send(shell, &second, bytes, tag);
             }
             match queued {
@@ -139,6 +194,10 @@ impl Turn {
         }
         for event in outbox.events.drain(..) {
             shell.observer.event(now, &event);
+            if let (Event::Banned { row, .. }, Some(writer)) = (event, &shell.writer) {
+                // A full queue forgets it at the next restart.
+                let _ = writer.push_ban(BanWrite::Put(row));
+            }
         }
     }
 

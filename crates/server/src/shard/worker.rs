@@ -6,6 +6,7 @@ use std::io;
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use tokio::sync::{mpsc, watch};
 use udp::{AsyncSocket, BATCH_MAX, Flush, Inbox, Nap, NapRule};
 
 use super::Shell;
+use super::gauge::Gauge;
 use super::turn::Turn;
 use crate::config::LogLevel;
 use crate::stream::{self, Connection};
@@ -48,6 +50,7 @@ pub struct Worker {
     pub scratch: RefCell<Box<[u8]>>,
     index: usize,
     nap: Arc<Nap>,
+    gauge: RefCell<Gauge>,
 }
 
 /// The sockets come back through `ready`, for threads that only send.
@@ -87,6 +90,7 @@ async fn serve(shell: Arc<Shell>, plan: Plan, nap: Arc<Nap>, ready: &Ready) {
         scratch: RefCell::new(vec![0; 64 * 1024].into()),
         index: plan.index,
         nap,
+        gauge: RefCell::default(),
     });
     for (id, listener) in plan.listeners {
         let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { continue };
@@ -97,6 +101,7 @@ async fn serve(shell: Arc<Shell>, plan: Plan, nap: Arc<Nap>, ready: &Ready) {
         tokio::task::spawn_local(hear_refusals(Rc::clone(&worker), Arc::clone(socket)));
     }
     tokio::task::spawn_local(timers(Rc::clone(&worker)));
+    tokio::task::spawn_local(account(Rc::clone(&worker)));
     tokio::task::spawn_local(stream::open_asked(Rc::clone(&worker), plan.opens));
     drop(ready.send(Ok(sockets)));
     let mut stop = plan.stop;
@@ -119,6 +124,7 @@ async fn receive(worker: Rc<Worker>, listener: ListenerId, socket: Arc<AsyncSock
                 continue;
             }
         }
+        worker.measure(&socket, &inbox);
         let mut flush = worker.datagrams(listener, &inbox);
         while flush == Flush::Blocked {
             if socket.writable().await.is_err() {
@@ -144,6 +150,33 @@ async fn hear_refusals(worker: Rc<Worker>, socket: Arc<AsyncSocket>) {
             tokio::task::yield_now().await;
         }
     }
+}
+
+/// Once a second: how busy this thread was.
+async fn account(worker: Rc<Worker>) {
+    const SECOND: Duration = Duration::from_secs(1);
+    let (mut before, mut began) = (cpu_time(), worker.shell.clock.now());
+    loop {
+        tokio::time::sleep(SECOND).await;
+        let (used, now) = (cpu_time(), worker.shell.clock.now());
+        let share = (used.saturating_sub(before)).as_secs_f64() / now.since(began).as_secs_f64();
+        if let Some(link) = worker.shell.links.get(worker.index) {
+            // At most a little above 1.
+            link.busy.store((share * 1_000.0) as u32, Ordering::Relaxed);
+        }
+        (before, began) = (used, now);
+        let share = worker.gauge.borrow_mut().rest(now);
+        worker.publish(share);
+    }
+}
+
+/// Of the calling thread. Zero where it cannot be asked: then nobody is ever busy.
+fn cpu_time() -> Duration {
+    use nix::sys::resource::{UsageWho, getrusage};
+    use nix::sys::time::TimeValLike as _;
+    let Ok(usage) = getrusage(UsageWho::RUSAGE_THREAD) else { return Duration::ZERO };
+    let micros = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
+    Duration::from_micros(u64::try_from(micros).unwrap_or(0))
 }
 
 async fn timers(worker: Rc<Worker>) {
@@ -173,8 +206,29 @@ async fn timers(worker: Rc<Worker>) {
 }
 
 impl Worker {
+    /// How long datagrams wait now decides how many new calls are turned away, those of this batch already.
+    fn measure(&self, socket: &AsyncSocket, inbox: &Inbox) {
+        let (now, mut gauge) = (self.shell.clock.now(), self.gauge.borrow_mut());
+        let share = if inbox.len() < inbox.capacity() {
+            gauge.emptied(now)
+        } else {
+            let (waiting, limit) = socket.socket().waiting().unwrap_or((0, 1));
+            Some(gauge.full(now, inbox.len(), waiting, limit))
+        };
+        self.publish(share);
+    }
+
+    fn publish(&self, share: Option<u32>) {
+        if let Some(share) = share {
+            self.shell.shared.overload.publish(self.index, share);
+        }
+    }
+
     fn datagrams(&self, listener: ListenerId, inbox: &Inbox) -> Flush {
         self.nap.received(u32::try_from(inbox.len()).unwrap_or(u32::MAX));
+        if let Some(link) = self.shell.links.get(self.index) {
+            link.datagrams.fetch_add(inbox.len() as u64, Ordering::Relaxed);
+        }
         let now = self.shell.clock.now();
         let mut turn = self.turn.borrow_mut();
         for datagram in inbox.datagrams() {

@@ -25,11 +25,15 @@ pub struct Connection {
     pub id: ConnectionId,
     pub remote: SocketAddr,
     pub listener: ListenerId,
+    /// Of a trusted network, or opened by us.
+    pub is_exempt: bool,
     stream: OnceLock<TcpStream>,
     queue: Mutex<Queue>,
     closing: AtomicBool,
     proven: AtomicBool,
     wake: Notify,
+    /// Where its peer says that it listens: requests to there go by this connection.
+    pub(super) alias: OnceLock<SocketAddr>,
 }
 
 #[derive(Default)]
@@ -38,20 +42,29 @@ struct Queue {
     /// Bytes of the first chunk that are written already.
     written: usize,
     bytes: usize,
+    /// All that was ever written.
+    total: u64,
     failed: bool,
 }
 
 impl Connection {
-    pub fn new(id: ConnectionId, remote: SocketAddr, listener: ListenerId, proven: bool) -> Self {
+    pub fn new(
+        id: ConnectionId,
+        remote: SocketAddr,
+        listener: ListenerId,
+        is_exempt: bool,
+    ) -> Self {
         Self {
             id,
             remote,
             listener,
+            is_exempt,
             stream: OnceLock::new(),
             queue: Mutex::default(),
             closing: AtomicBool::new(false),
-            proven: AtomicBool::new(proven),
+            proven: AtomicBool::new(is_exempt),
             wake: Notify::new(),
+            alias: OnceLock::new(),
         }
     }
 
@@ -109,9 +122,10 @@ impl Connection {
         Ok(())
     }
 
-    /// Something waits for the peer to read.
-    pub fn is_blocked(&self) -> bool {
-        !self.queue.lock().chunks.is_empty()
+    /// What waits for the peer to read: how much was written before it, if anything waits.
+    pub fn blocked_at(&self) -> Option<u64> {
+        let queue = self.queue.lock();
+        (!queue.chunks.is_empty()).then_some(queue.total)
     }
 
     /// Writes as much as the socket takes. Returns the tags of what will never be written.
@@ -155,6 +169,7 @@ impl Connection {
 impl Queue {
     fn wrote(&mut self, n: usize) {
         self.bytes = self.bytes.saturating_sub(n);
+        self.total += n as u64;
         self.written += n;
         while let Some((chunk, _)) = self.chunks.front() {
             if self.written < chunk.len() {

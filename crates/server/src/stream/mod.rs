@@ -1,6 +1,7 @@
 //! Stream connections (RFC 3261 §18): accepted, opened on demand, reused, and bounded. A stranger gets little: some
 //! seconds, some bytes, a few connections per address; and makes room first when there is none.
 
+mod alias;
 mod connection;
 mod table;
 mod task;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use sip_core::config::Network;
 use sip_core::flow::{ConnectionId, Flow, ListenerId};
 
 use super::{Connection, Refusal};
@@ -84,6 +85,24 @@ impl Streams {
         self.table.lock().remove(id);
     }
 
+    /// Requests to `address` go by this connection from now on (RFC 5923 §5), unless another one leads there.
+    pub fn alias(&self, connection: &Connection, address: SocketAddr) {
+        let mut table = self.table.lock();
+        if table.by_id.contains_key(&connection.id)
+            && !table.by_remote.contains_key(&address)
+            && connection.alias.set(address).is_ok()
+        {
+            table.by_remote.insert(address, connection.id);
+        }
+    }
+
+    /// Nobody of this network is heard any more.
+    pub fn close_all_of(&self, network: &Network) {
+        let table = self.table.lock();
+        let theirs = table.by_id.values().filter(|c| network.contains(c.remote.ip()));
+        theirs.for_each(|connection| connection.close());
+    }
+
     /// A whole message has come: silent ones make room before it.
     pub fn heard(&self, connection: &Connection) {
         let mut table = self.table.lock();
@@ -115,7 +134,9 @@ impl Streams {
         let found = {
             let table = self.table.lock();
             let id = match flow.connection {
-                ConnectionId::NONE => table.by_remote.get(&flow.remote).copied(),
+                ConnectionId::NONE | ConnectionId::OPEN => {
+                    table.by_remote.get(&flow.remote).copied()
+                }
                 id => Some(id),
             };
             id.and_then(|id| table.by_id.get(&id).cloned())
@@ -160,8 +181,10 @@ impl Table {
     fn remove(&mut self, id: ConnectionId) -> Option<Arc<Connection>> {
         let connection = self.by_id.remove(&id)?;
         let ip = connection.remote.ip();
-        if self.by_remote.get(&connection.remote) == Some(&id) {
-            self.by_remote.remove(&connection.remote);
+        for address in [Some(&connection.remote), connection.alias.get()].into_iter().flatten() {
+            if self.by_remote.get(address) == Some(&id) {
+                self.by_remote.remove(address);
+            }
         }
         let was_unproven = self.forget_unproven(id);
         if let Some(counts) = self.per_ip.get_mut(&ip) {
@@ -211,6 +234,22 @@ mod tests {
         assert!(silent.is_closing() && !spoke.is_closing());
         streams.remove(spoke.id);
         assert_eq!(streams.len(), 1);
+    }
+
+    #[test]
+    fn an_alias_leads_to_its_connection_and_ends_with_it() {
+        let streams = Streams::new(10);
+        let one = streams.admit(at(1, 40_000), ListenerId(0), true).expect("room");
+        let two = streams.admit(at(1, 40_001), ListenerId(0), true).expect("room");
+        let leads_to =
+            |streams: &Streams| streams.table.lock().by_remote.get(&at(1, 5060)).copied();
+        streams.alias(&one, at(1, 5060));
+        streams.alias(&two, at(1, 5060));
+        assert_eq!(leads_to(&streams), Some(one.id), "the first one keeps it");
+        streams.remove(two.id);
+        assert_eq!(leads_to(&streams), Some(one.id));
+        streams.remove(one.id);
+        assert_eq!(leads_to(&streams), None);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::Connection;
+use super::{Connection, alias};
 use crate::shard::worker::Worker;
 
 /// From the first byte of a message to its last.
@@ -23,6 +23,10 @@ const MESSAGE_TIME: Duration = Duration::from_secs(5);
 /// Between messages: a stranger, and a phone that has authenticated (its registration outlives no longer silence).
 const STRANGER_TIME: Duration = Duration::from_secs(10);
 const IDLE_TIME: Duration = Duration::from_secs(2 * 3600);
+/// Without reading a byte of what waits for it: a peer that stands still for so long is gone.
+const WRITE_TIME: Duration = Duration::from_secs(10);
+/// What the kernel may hold for a peer, beside our own queue: without it, it would be megabytes.
+const SEND_BUFFER: usize = 256 * 1024;
 /// For a connection we open.
 const CONNECT_TIME: Duration = Duration::from_secs(4);
 /// After `accept` failed: without descriptors it would fail again at once, for ever.
@@ -41,7 +45,13 @@ pub async fn accept(worker: Rc<Worker>, listener_id: ListenerId, listener: TcpLi
                 continue;
             }
         };
-        let trusted = worker.shell.config.limits.trusted.iter().any(|n| n.contains(remote.ip()));
+        let shell = &worker.shell;
+        if shell.shared.bans.find(shell.clock.now(), remote.ip()).is_some() {
+            // A new connection has proven no account yet.
+            counters.dropped_banned.one();
+            continue;
+        }
+        let trusted = shell.config.limits.trusts(remote.ip());
         let Ok(connection) = worker.shell.streams.admit(remote, listener_id, trusted) else {
             counters.connections_refused.one();
             continue;
@@ -67,7 +77,11 @@ pub async fn open_asked(worker: Rc<Worker>, mut asked: mpsc::UnboundedReceiver<A
                     worker.failed(tags);
                     serve(worker, connection).await;
                 }
-                Ok(Err(_)) | Err(_) => end(&worker, &connection),
+                Ok(Err(_)) | Err(_) => {
+                    let shell = &worker.shell;
+                    shell.shared.refusals.note(shell.clock.now(), connection.remote);
+                    end(&worker, &connection);
+                }
             }
         });
     }
@@ -88,6 +102,7 @@ async fn open(worker: &Worker, connection: &Connection) -> io::Result<TcpStream>
 fn tune(stream: &TcpStream) {
     // Neither is needed for correctness.
     let _ = stream.set_nodelay(true);
+    let _ = socket2::SockRef::from(stream).set_send_buffer_size(SEND_BUFFER);
     let keepalive = socket2::TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_AFTER);
     let _ = socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive);
 }
@@ -110,18 +125,30 @@ async fn serve(worker: Rc<Worker>, connection: Arc<Connection>) {
     let _place = Place(&worker, &connection);
     let Some(stream) = connection.stream() else { return };
     let mut reading = Reading::new();
+    let mut stalled: Option<(u64, Instant)> = None;
     while !connection.is_closing() {
-        let blocked = connection.is_blocked();
+        let waiting = connection.blocked_at();
+        let blocked = waiting.is_some();
         if reading.last && !blocked {
             return;
         }
+        stalled = match (waiting, stalled) {
+            (Some(total), Some((before, since))) if total == before => Some((total, since)),
+            (waiting, _) => waiting.map(|total| (total, Instant::now())),
+        };
         let interest =
             if blocked { Interest::READABLE.add(Interest::WRITABLE) } else { Interest::READABLE };
-        let deadline = reading.deadline(connection.is_proven());
+        let mut deadline = reading.deadline(connection.is_proven());
+        if let Some((_, since)) = stalled {
+            deadline = deadline.min(since + WRITE_TIME);
+        }
         let ready = tokio::select! {
             ready = stream.ready(interest) => ready,
             () = connection.woken() => continue,
             () = tokio::time::sleep_until(deadline) => {
+                if is_proven_meanwhile(&worker, &connection) {
+                    continue;
+                }
                 worker.shell.observer.counters.connections_dropped.one();
                 return;
             }
@@ -137,6 +164,17 @@ async fn serve(worker: Rc<Worker>, connection: Arc<Connection>) {
         }
     }
     worker.shell.observer.counters.connections_dropped.one();
+}
+
+/// A call that a stranger makes through a balancer proves him when it is answered, and not when he asks.
+fn is_proven_meanwhile(worker: &Worker, connection: &Connection) -> bool {
+    let shell = &worker.shell;
+    let proves = !connection.is_proven()
+        && shell.shared.sources.has_proven(shell.clock.now(), &connection.flow());
+    if proves {
+        shell.streams.prove(connection);
+    }
+    proves
 }
 
 /// What has been read and when.
@@ -192,8 +230,16 @@ fn read(
         match frame {
             Frame::Message(bytes) => {
                 reading.last_message = Instant::now();
-                if !std::mem::replace(&mut reading.heard, true) && !connection.is_proven() {
-                    shell.streams.heard(connection);
+                if !std::mem::replace(&mut reading.heard, true) {
+                    if !connection.is_proven() {
+                        shell.streams.heard(connection);
+                    }
+                    // Said in the first request or never: looking for it in every one would cost more than it saves.
+                    let asked =
+                        connection.is_exempt.then(|| alias::asked(&bytes, connection.remote));
+                    if let Some(address) = asked.flatten() {
+                        shell.streams.alias(connection, address);
+                    }
                 }
                 turn.message(now, flow, &bytes);
             }

@@ -2,6 +2,7 @@
 //! the server's own first line, nothing that waits for a clock.
 
 mod account;
+mod ban;
 mod check;
 mod drain;
 mod example;
@@ -18,5 +19,6 @@ mod phone_message;
 mod phone_register;
 mod phone_transfer;
 mod register;
+mod stateless;
 mod stream;
 mod world;

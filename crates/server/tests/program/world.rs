@@ -65,6 +65,13 @@ impl Folder {
         Done::from(child.wait_with_output().expect("ends"))
     }
 
+    /// The same for `status`, whose answer may be that something needs attention.
+    pub fn ok_or_attention(&self, words: &[&str]) -> String {
+        let done = self.run(words, "");
+        assert!(done.code <= 1, "{words:?}: {}", done.err);
+        done.out
+    }
+
     pub fn ok(&self, words: &[&str]) -> String {
         let done = self.run(words, "");
         assert_eq!(done.code, 0, "{words:?}: {}", done.err);

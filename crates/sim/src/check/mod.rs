@@ -4,6 +4,7 @@
 //! a provisional (§9.1), retransmissions at the RFC's times, nothing remembered 64*T1 after the last message.
 
 mod hop;
+mod stateless;
 mod timing;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -28,6 +29,7 @@ pub fn all(world: &World) -> Vec<String> {
         timing::requests(&view, &mut wrong);
         timing::finals(&view, &mut wrong);
     }
+    stateless::at_once(world, &mut wrong);
     for lost in unanswered(world) {
         wrong.push(format!("no final response was ever sent to {lost}"));
     }
@@ -55,7 +57,7 @@ pub fn all(world: &World) -> Vec<String> {
 /// One call of the trace, sorted for the checks.
 pub(crate) struct View<'a> {
     pub world: &'a World,
-    /// Sent by a server or a real user agent.
+    /// Sent by a server with state or a real user agent.
     pub sent: Vec<&'a Wire>,
     /// Arrived at one of these: once per copy.
     pub arrived: Vec<(Instant, &'a Wire)>,

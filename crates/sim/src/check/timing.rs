@@ -41,6 +41,15 @@ pub(super) fn requests(view: &View<'_>, wrong: &mut Vec<String>) {
             {
                 continue;
             }
+            // A stream that was refused to a large request: as a datagram, as if it had never been anything else (§18.1.1).
+            let (first, copies) = match &copies[..] {
+                [gone, second, ..]
+                    if gone.reliable && gone.arrivals.is_empty() && !second.reliable =>
+                {
+                    (*second, copies.get(1..).unwrap_or_default())
+                }
+                all => (first, all),
+            };
             let times: Vec<Instant> = copies.iter().map(|w| w.sent).collect();
             let expected = expected_requests(view, first);
             if times != expected {

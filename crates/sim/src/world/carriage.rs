@@ -7,6 +7,7 @@ use bytes::Bytes;
 use sip_core::flow::{ConnectionId, Flow, Transport};
 use sip_core::input::{Answer, Input};
 use sip_core::output::{Ask, ClientToken, Question, Transmit};
+use sip_core::route::nat;
 use sip_core::time::{Duration, Instant};
 use sip_message::frame::{Frame, Framer};
 
@@ -197,9 +198,13 @@ impl World {
             return self.send_datagram(place, source, flow.remote, bytes);
         }
         let way = self.stream_from_server(server, flow);
+        let second = second.or_else(|| nat::way_back(&bytes, &flow));
         match way.or_else(|| second.and_then(|second| self.stream_from_server(server, second))) {
             Some(id) => self.send_segment(place, id, bytes),
             None => {
+                if let Some(s) = self.servers.get(server) {
+                    s.shared.refusals.note(self.now, flow.remote);
+                }
                 let phone = self.connection(flow.connection).map(|c| c.phone);
                 let phone = phone.and_then(|p| self.phones.get(p)).map(|p| p.place);
                 self.record(

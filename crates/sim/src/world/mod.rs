@@ -367,6 +367,27 @@ impl World {
         }
     }
 
+    /// One more server, without state, in front of `cores`. Gives its address.
+    pub fn add_balancer(
+        &mut self,
+        name: &str,
+        cores: &[SocketAddr],
+        record_route: bool,
+    ) -> SocketAddr {
+        let address = self.add_server(name, &format!("{name}.net"));
+        if let Some(server) = self.servers.last_mut() {
+            server.balance(cores, record_route);
+        }
+        address
+    }
+
+    /// The process ends and begins anew, with the same configuration and key.
+    pub fn restart_balancer(&mut self, server: usize) {
+        if let Some(s) = self.servers.get_mut(server) {
+            s.restart_balancer();
+        }
+    }
+
     pub fn rename_server(&mut self, server: usize, name: &str) {
         let place = self.servers.get(server).map(|s| s.place.0);
         if let Some(place) = place.and_then(|p| self.places.get_mut(p)) {
@@ -399,9 +420,10 @@ impl World {
         found.is_some_and(|phone| phone.agent.borrow().mind.is_some())
     }
 
-    /// Its messages are ours to answer for.
+    /// Its messages are ours to answer for: it remembers, so all of RFC 3261 §17 is its business.
     pub fn is_ours(&self, place: PlaceId) -> bool {
-        self.is_server(place) || self.is_softphone(place)
+        let has_state = |s: &Server| s.place == place && !s.is_stateless();
+        self.servers.iter().any(has_state) || self.is_softphone(place)
     }
 
     pub fn is_server(&self, place: PlaceId) -> bool {

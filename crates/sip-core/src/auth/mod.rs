@@ -206,7 +206,7 @@ impl<'a> Desk<'a> {
             method: self.request.method().as_bytes(),
         };
         let Some((owner, account)) = self.account(&username, algorithm, &answer, &response) else {
-            return Err(self.refuse(&username, "wrong user name or password", false));
+            return Err(self.refuse_guess(&username, &nonce));
         };
         let Some(nonce) = self.shared.nonces.mint.read(self.realm, &nonce) else {
             return Err(self.refuse(&username, "a nonce that is not ours", true));
@@ -263,15 +263,34 @@ impl<'a> Desk<'a> {
 
     fn challenge(&self, stale: bool) -> Rejection {
         let request = self.shared.nonces.fingerprint(&self.flow.remote, self.request.bytes());
-        let nonce = self.shared.nonces.mint.issue(self.now, self.realm, &[&request.to_be_bytes()]);
+        let nonce = self.shared.nonces.mint.issue(
+            self.now,
+            self.realm,
+            &[&request.to_be_bytes()],
+            self.flow.remote.ip(),
+        );
         challenge::challenge(self.role, &self.config.auth.algorithms, self.realm, &nonce, stale)
     }
 
     /// A challenge that is also an event.
     fn refuse(&self, username: &[u8], why: &'static str, stale: bool) -> Rejection {
         let user = String::from_utf8_lossy(username.get(..USER_MAX).unwrap_or(username));
-        let refused = Some(Box::new(RefusedCredentials { user: user.into(), why }));
-        Rejection { refused, ..self.challenge(stale) }
+        let refused = RefusedCredentials { user: user.into(), why, is_guess: false };
+        Rejection { refused: Some(Box::new(refused)), ..self.challenge(stale) }
+    }
+
+    /// The password is wrong. Only of somebody who answers from where our nonce went is it known who that was.
+    fn refuse_guess(&self, username: &[u8], nonce: &[u8]) -> Rejection {
+        let mut refusal = self.refuse(username, "wrong user name or password", false);
+        let mint = &self.shared.nonces.mint;
+        let is_there = self.flow.transport.is_reliable()
+            || mint
+                .read(self.realm, nonce)
+                .is_some_and(|nonce| mint.was_sent_to(&nonce, self.flow.remote.ip()));
+        if let Some(refused) = &mut refusal.refused {
+            refused.is_guess = is_there;
+        }
+        refusal
     }
 }
 

@@ -5,11 +5,13 @@
 //! The ledger is bounded and forgets towards safety: what it has dropped, and everything as old as that, is stale,
 //! which costs an honest client one more round trip and gives a replay nothing.
 
+use core::net::IpAddr;
 use std::collections::VecDeque;
 
 use hashbrown::HashTable;
 
 use crate::seal::{Purpose, Seal};
+use crate::source::source_hash;
 use crate::time::{Duration, Instant};
 
 /// Length of the nonce text: 21 bytes in the URL-safe base64 alphabet, which needs no quoting anywhere.
@@ -39,6 +41,8 @@ pub struct Nonce {
     issued: u64,
     /// The MAC: unguessable and unique, so it is the nonce's name in the ledger.
     key: u64,
+    /// Which address it was sent to.
+    source: u32,
 }
 
 impl Nonce {
@@ -61,15 +65,23 @@ impl Mint {
         Self { seal, born }
     }
 
-    /// A fresh nonce for `realm`. `request` tells this request from all others (source, Call-ID, branch): two clients
-    /// must never share a nonce, or their counts would collide.
-    pub fn issue(&self, now: Instant, realm: &str, request: &[&[u8]]) -> [u8; NONCE_LENGTH] {
-        let unique = self.seal.mac(Purpose::Nonce, request);
+    /// A fresh nonce for `realm`, to be sent to `source`. `request` tells this request from all others (source, Call-ID,
+    /// branch): two clients must never share a nonce, or their counts would collide.
+    pub fn issue(
+        &self,
+        now: Instant,
+        realm: &str,
+        request: &[&[u8]],
+        source: IpAddr,
+    ) -> [u8; NONCE_LENGTH] {
+        let unique = self.seal.mac(Purpose::Nonce, request) as u32;
         let mut raw = [0; 21];
         let (time, rest) = raw.split_at_mut(5);
         time.copy_from_slice(&ticks(now).to_be_bytes()[3..]);
         let (middle, mac) = rest.split_at_mut(8);
-        middle.copy_from_slice(&unique.to_be_bytes());
+        let (first, second) = middle.split_at_mut(4);
+        first.copy_from_slice(&unique.to_be_bytes());
+        second.copy_from_slice(&self.source(source).to_be_bytes());
         mac.copy_from_slice(&self.mac(time, middle, realm).to_be_bytes());
         encode(&raw)
     }
@@ -85,7 +97,18 @@ impl Mint {
             return None;
         }
         let issued = time.iter().fold(0, |value, byte| (value << 8) | u64::from(*byte));
-        Some(Nonce { issued, key })
+        let source = u32::from_be_bytes(*unique.last_chunk::<4>()?);
+        Some(Nonce { issued, key, source })
+    }
+
+    /// Whether the nonce was sent to this address: whoever answers it from there receives what we send there. A phone
+    /// may answer from another address, and is believed; but its wrong answers say nothing about that address.
+    pub fn was_sent_to(&self, nonce: &Nonce, source: IpAddr) -> bool {
+        nonce.source == self.source(source)
+    }
+
+    fn source(&self, source: IpAddr) -> u32 {
+        source_hash(&self.seal, source) as u32
     }
 
     fn mac(&self, time: &[u8], unique: &[u8], realm: &str) -> u64 {

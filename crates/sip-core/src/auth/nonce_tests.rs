@@ -1,9 +1,13 @@
 //! Nonces: what is genuine, what counts pass, what is forgotten (RFC 7616 §3.3, §5.12).
 
+use core::net::Ipv4Addr;
+
 use super::*;
 
 const START: Instant = Instant::from_secs(1_800_000_000);
 const LIFETIME: Duration = Duration::from_secs(300);
+
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
 fn mint() -> Mint {
     Mint::new(Seal::new([3; 16]), START)
@@ -11,7 +15,7 @@ fn mint() -> Mint {
 
 /// A nonce issued `age` seconds before `START`, for the n-th client.
 fn nonce(age: u64, client: u8) -> Nonce {
-    let text = mint().issue(Instant(START.0 - age * 1_000_000), "example.com", &[&[client]]);
+    let text = mint().issue(Instant(START.0 - age * 1_000_000), "example.com", &[&[client]], HERE);
     mint().read("example.com", &text).unwrap()
 }
 
@@ -21,7 +25,7 @@ fn answered(count: u32) -> Answered {
 
 #[test]
 fn read_back_is_what_was_issued() {
-    let text = mint().issue(START, "example.com", &[b"192.0.2.1", b"call-1"]);
+    let text = mint().issue(START, "example.com", &[b"192.0.2.1", b"call-1"], HERE);
     assert!(text.iter().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(b)));
     assert_eq!(mint().read("example.com", &text).unwrap().issued, ticks(START));
 }
@@ -29,17 +33,17 @@ fn read_back_is_what_was_issued() {
 #[test]
 fn every_request_gets_a_nonce_of_its_own() {
     let mint = mint();
-    let one = mint.issue(START, "example.com", &[b"192.0.2.1", b"call-1"]);
-    assert_ne!(one, mint.issue(START, "example.com", &[b"192.0.2.2", b"call-1"]));
+    let one = mint.issue(START, "example.com", &[b"192.0.2.1", b"call-1"], HERE);
+    assert_ne!(one, mint.issue(START, "example.com", &[b"192.0.2.2", b"call-1"], HERE));
     assert_ne!(
         one,
-        mint.issue(START + Duration::from_secs(1), "example.com", &[b"192.0.2.1", b"call-1"])
+        mint.issue(START + Duration::from_secs(1), "example.com", &[b"192.0.2.1", b"call-1"], HERE)
     );
 }
 
 #[test]
 fn forged_foreign_and_old_runs_are_refused() {
-    let text = mint().issue(START, "example.com", &[b"x"]);
+    let text = mint().issue(START, "example.com", &[b"x"], HERE);
     for place in 0..NONCE_LENGTH {
         let mut forged = text;
         forged[place] = if forged[place] == b'A' { b'B' } else { b'A' };
@@ -191,7 +195,7 @@ fn what_is_over_makes_room() {
     }
     assert_eq!(ledger.len(), 100);
     let later = START + LIFETIME + Duration::from_secs(1);
-    let text = mint().issue(later, "example.com", &[b"new"]);
+    let text = mint().issue(later, "example.com", &[b"new"], HERE);
     let fresh = mint().read("example.com", &text).unwrap();
     assert_eq!(ledger.redeem(later, LIFETIME, fresh, answered(1)), Use::Fresh);
     assert_eq!(ledger.len(), 1);
@@ -219,7 +223,7 @@ fn no_count_ever_passes_twice() {
         for step in 0..6_000_u64 {
             now = now + Duration::from_millis(random(400));
             if nonces.is_empty() || random(4) == 0 {
-                let text = mint().issue(now, "example.com", &[&step.to_be_bytes()]);
+                let text = mint().issue(now, "example.com", &[&step.to_be_bytes()], HERE);
                 nonces.push(mint().read("example.com", &text).unwrap());
             }
             let newest = nonces.len() as u64;
@@ -238,4 +242,13 @@ fn no_count_ever_passes_twice() {
         }
         assert!(passed.len() > 300, "{} passed with room for {entries_max}", passed.len());
     }
+}
+
+#[test]
+fn a_nonce_knows_whom_it_was_sent_to() {
+    let text = mint().issue(START, "example.com", &[b"x"], HERE);
+    let nonce = mint().read("example.com", &text).unwrap();
+    assert!(mint().was_sent_to(&nonce, HERE));
+    assert!(mint().was_sent_to(&nonce, "::ffff:192.0.2.1".parse().unwrap()));
+    assert!(!mint().was_sent_to(&nonce, "192.0.2.2".parse().unwrap()));
 }

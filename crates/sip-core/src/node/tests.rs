@@ -6,6 +6,7 @@ mod dialog;
 mod fork;
 mod hop;
 mod identity;
+mod limit;
 mod reach;
 mod register;
 mod relay;

@@ -9,6 +9,7 @@ pub mod authenticate;
 pub mod classify;
 pub mod disposition;
 pub mod diversion;
+pub mod early;
 pub mod limit;
 pub mod locate;
 pub mod nat;
@@ -53,6 +54,7 @@ pub fn route(
     if !limit::admits(turn, flow) {
         return Ok(Verdict::Drop); //                                  silence: more than an unproven source may ask
     }
+    limit::has_time(turn, flow, request)?; //                          503: later, when there is time
     within::undo_strict_route(turn, request)?;
     let mut edits = Edits::default();
     let verdict = decide(turn, flow, request, &mut edits);

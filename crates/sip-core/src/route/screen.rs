@@ -37,7 +37,7 @@ pub fn check<'a>(turn: &Turn<'_>, request: &'a Request) -> Result<Screened<'a>, 
     // RFC 3261 §16.3 step 3: a used-up Max-Forwards forbids forwarding. What ends here is not forwarded.
     let ends_here = is_ours && (uri.user.is_none() || request.method() == Method::Register);
     if !ends_here {
-        draining(turn, request, &head)?;
+        draining(turn, request.method(), head.to.tag().is_none())?;
     }
     if max_forwards == Some(0) && !ends_here {
         return Err(Rejection::too_many_hops());
@@ -61,16 +61,16 @@ pub fn syntax(error: ParseError) -> Rejection {
 /// RFC 3261 §21.5.4: leaving service. Calls under way go on; so does what ends here, for it is over at once: phones may
 /// still register (after a restart they would otherwise be gone for as long as they were told to wait), and whoever
 /// asks with OPTIONS notices nothing of a restart.
-fn draining(turn: &Turn<'_>, request: &Request, head: &CheckedHead<'_>) -> Result<(), Rejection> {
-    let begins = head.to.tag().is_none();
-    if turn.draining && begins && request.method() != Method::Ack {
+pub fn draining(turn: &Turn<'_>, method: Method<'_>, begins: bool) -> Result<(), Rejection> {
+    let goes_on = matches!(method, Method::Register | Method::Ack | Method::Cancel);
+    if turn.draining && begins && !goes_on {
         return Err(Rejection::service_unavailable(RETRY_AFTER_DRAIN));
     }
     Ok(())
 }
 
 /// RFC 3261 §16.3 step 5: no extension of ours needs a proxy's help, so every demand is one we do not meet.
-fn proxy_require(request: &Request) -> Result<(), Rejection> {
+pub fn proxy_require(request: &Request) -> Result<(), Rejection> {
     unsupported(request, Name::ProxyRequire, &[])
 }
 

@@ -9,6 +9,7 @@
 //! search: its MAC is wrong. Letters count the same in both cases, because a peer may change them (§7.3.1). It is
 //! never compared with another branch and never searched for.
 
+use crate::base32;
 use crate::seal::{Purpose, Seal};
 
 /// RFC 3261 §8.1.1.7: what tells a branch of RFC 3261 from an older one.
@@ -21,19 +22,6 @@ pub const BRANCH_LEN: usize = COOKIE.len() + ENCODED;
 
 /// Slots of a node's client transactions are below this.
 pub const SLOT_END: u32 = 1 << 24;
-
-const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-/// Value of each character, 0xff for none.
-const VALUES: [u8; 256] = {
-    let mut values = [0xff; 256];
-    let mut i = 0;
-    while i < 32 {
-        values[ALPHABET[i] as usize] = i as u8;
-        values[ALPHABET[i].to_ascii_uppercase() as usize] = i as u8;
-        i += 1;
-    }
-    values
-};
 
 /// What a branch of ours says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,12 +56,7 @@ impl Branch {
         let mut bytes = [0; BRANCH_LEN];
         let (cookie, encoded) = bytes.split_at_mut(COOKIE.len());
         cookie.copy_from_slice(COOKIE);
-        for (group, text) in token.chunks_exact(5).zip(encoded.chunks_exact_mut(8)) {
-            let bits = group.iter().fold(0u64, |bits, &byte| bits << 8 | u64::from(byte));
-            for (place, character) in text.iter_mut().enumerate() {
-                *character = ALPHABET[(bits >> (35 - 5 * place)) as usize & 31];
-            }
-        }
+        base32::encode(&token, encoded);
         Self { bytes }
     }
 
@@ -84,19 +67,7 @@ impl Branch {
             return None;
         }
         let mut token = [0; PAYLOAD + MAC];
-        for (text, group) in encoded.chunks_exact(8).zip(token.chunks_exact_mut(5)) {
-            let mut bits = 0u64;
-            let mut bad = 0;
-            for &character in text {
-                let value = VALUES[usize::from(character)];
-                bad |= value;
-                bits = bits << 5 | u64::from(value & 31);
-            }
-            if bad & 0xe0 != 0 {
-                return None;
-            }
-            group.copy_from_slice(&bits.to_be_bytes()[3..]);
-        }
+        base32::decode(encoded, &mut token)?;
         let (payload, sealed) = token.split_at(PAYLOAD);
         let wrong = mac(seal, payload).iter().zip(sealed).fold(0, |wrong, (a, b)| wrong | (a ^ b));
         if wrong != 0 {

@@ -73,6 +73,8 @@ pub(super) struct LiveClient {
     flow: Flow,
     /// The request as sent.
     request: Bytes,
+    /// It was too large for a datagram and went by a stream: how it would have gone otherwise.
+    otherwise: Option<Box<(Flow, Bytes)>>,
 }
 
 impl TransactionLayer {
@@ -129,9 +131,25 @@ impl TransactionLayer {
     ) {
         let Some(entry) = self.clients.named_mut(client.slot, client.generation) else { return };
         let Machine::Reserved(kind) = entry.machine else { return };
-        let (live, _) = self.live_clients.insert(LiveClient { flow, request: wire });
+        let stream = self.streams.as_ref().and_then(|streams| streams.carry(now, &flow, &wire));
+        let (flow, request, otherwise) = match stream {
+            Some((other, patched)) => (other, patched, Some(Box::new((flow, wire)))),
+            None => (flow, wire, None),
+        };
+        let (live, _) = self.live_clients.insert(LiveClient { flow, request, otherwise });
         entry.tail = Tail::Live(live);
-        let reliable = flow.transport.is_reliable();
+        self.begin(now, client, kind, flow.transport.is_reliable(), out);
+    }
+
+    fn begin(
+        &mut self,
+        now: Instant,
+        client: ClientId,
+        kind: Kind,
+        reliable: bool,
+        out: &mut Outbox,
+    ) {
+        let Some(entry) = self.clients.at_mut(client.slot) else { return };
         match kind {
             Kind::Invite => {
                 let (machine, actions) = InviteClient::start(reliable);
@@ -144,6 +162,29 @@ impl TransactionLayer {
                 self.act_non_invite_client(now, client, actions, machine.doubling(), out);
             }
         }
+    }
+
+    /// The stream that was to carry a large request was refused: it goes as a datagram after all, and its transaction
+    /// begins anew, because datagrams are repeated (RFC 3261 §18.1.1, §17.1.1.2). False: there is no other way.
+    pub fn fall_back(&mut self, now: Instant, token: ClientToken, out: &mut Outbox) -> bool {
+        let client = ClientId { slot: token.slot, generation: token.generation };
+        let Some(entry) = self.clients.named(client.slot, client.generation) else { return false };
+        let (kind, doubling) = match entry.machine {
+            Machine::Invite(machine) if machine.state() == invite_client::State::Calling => {
+                (Kind::Invite, machine.doubling())
+            }
+            Machine::NonInvite(machine) if machine.state() == non_invite_client::State::Trying => {
+                (Kind::NonInvite, machine.doubling())
+            }
+            _ => return false,
+        };
+        let Tail::Live(live) = entry.tail else { return false };
+        let Some(live) = self.live_clients.at_mut(live) else { return false };
+        let Some(datagram) = live.otherwise.take() else { return false };
+        (live.flow, live.request) = *datagram;
+        self.stop_client_timers(client.slot, doubling);
+        self.begin(now, client, kind, false, out);
+        true
     }
 
     /// Cancels an INVITE that has no final response yet (RFC 3261 §9.1). "If no provisional response has been
@@ -462,7 +503,7 @@ impl TransactionLayer {
     }
 
     fn send_request(&self, client: ClientId, out: &mut Outbox) {
-        if let Some(LiveClient { flow, request }) = self.live_client(client.slot) {
+        if let Some(LiveClient { flow, request, .. }) = self.live_client(client.slot) {
             let token = Some(client.token());
             out.transmits.push(Transmit {
                 flow: *flow,

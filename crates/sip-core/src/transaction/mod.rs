@@ -6,6 +6,7 @@
 //! client server                                                      act: match, send, arm, remember, report
 //! key branch                                                         §17.2.3 and §17.1.3: whose message this is
 //! residue                                                            what is left of a finished one
+//! large                                                              §18.1.1: too large for a datagram
 //! slot                                                               where they live
 //! ```
 //!
@@ -17,6 +18,7 @@ mod client;
 pub mod invite_client;
 pub mod invite_server;
 mod key;
+pub mod large;
 pub mod non_invite_client;
 pub mod non_invite_server;
 mod residue;
@@ -171,6 +173,8 @@ pub struct TransactionLayer {
     live_clients: Slots<LiveClient>,
     acks: Slots<AckResidue>,
     happenings: Vec<Happening>,
+    /// For requests too large for a datagram; `None`: they go as one.
+    streams: Option<large::Streams>,
 }
 
 impl TransactionLayer {
@@ -189,7 +193,13 @@ impl TransactionLayer {
             live_clients: Slots::new(),
             acks: Slots::new(),
             happenings: Vec::new(),
+            streams: None,
         }
+    }
+
+    /// From now on large requests go by streams where they can (RFC 3261 §18.1.1).
+    pub fn carry_large_by(&mut self, streams: large::Streams) {
+        self.streams = Some(streams);
     }
 
     /// Fires what is due by `now` and appends what the TU must hear. To be called at the end of every turn: what

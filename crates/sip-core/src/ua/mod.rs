@@ -1,7 +1,7 @@
 //! User agents (RFC 3261 §8): what the server answers about itself, and a whole phone without sound.
 //!
 //! ```text
-//! options reply                             the server as a user agent of its own (§8.2, §11): stateless (§8.2.7)
+//! options reply refusal                     the server as a user agent of its own (§8.2, §11): stateless (§8.2.7)
 //! settings command event outbox             what a phone is told, asked and tells: its interface
 //! user_agent stack                          UserAgent: one input in, everything that follows from it out
 //! draft exchange outcome redirect locate    a request of ours through all its tries, until its owner hears of it
@@ -27,6 +27,7 @@ pub mod outbox;
 mod outcome;
 mod reason;
 mod redirect;
+pub mod refusal;
 mod registration;
 pub mod reply;
 mod served;

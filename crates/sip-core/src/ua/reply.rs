@@ -50,7 +50,7 @@ pub fn with_lines(
 }
 
 /// RFC 3261 §8.2.7: "MUST generate the same tag for a given request", without remembering it.
-fn tag(turn: &Turn<'_>, request: &Request) -> [u8; 16] {
+pub fn tag(turn: &Turn<'_>, request: &Request) -> [u8; 16] {
     // The whole Via instead of its branch: it too is the same in every repeat, and need not be taken apart.
     let via = request.header(Name::Via).unwrap_or_default();
     let call_id = request.header(Name::CallId).unwrap_or_default();

@@ -47,7 +47,7 @@ impl Driver {
             },
             registrar: Registrar::default(),
             auth: Auth { enabled: false, ..Auth::default() },
-            limits: Limits { trusted },
+            limits: Limits { trusted, ..Limits::default() },
             forking: sip_core::config::Forking::default(),
             redirect_domains: Vec::new(),
             allow_inbound: false,

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use sip_message::frame::{Frame, Framer};
 use sip_message::write::{self, Patch};
 use sip_message::{
-    Contacts, Head, Message, Name, NameAddr, Request, Response, Uri, limit, peek, uri,
+    Brief, Contacts, Head, Message, Name, NameAddr, Request, Response, Uri, limit, peek, uri,
 };
 
 /// Room for what we add to a message: Via, Record-Route, Max-Forwards, a tag.
@@ -23,6 +23,9 @@ pub fn datagram(bytes: &[u8]) {
                 assert_eq!(Some(call_id), peeked, "peek and parse disagree");
             }
             read_everything(&message);
+            if let Some(brief) = Brief::of(bytes) {
+                same_in_brief(&brief, &message);
+            }
             match &message {
                 Message::Request(request) => use_request(request),
                 Message::Response(response) => use_response(response),
@@ -38,6 +41,27 @@ pub fn datagram(bytes: &[u8]) {
                 edit(*request);
             }
         }
+    }
+}
+
+/// What a hurried reading finds is what a full one finds, or nothing.
+fn same_in_brief(brief: &Brief<'_>, message: &Message) {
+    let Message::Request(request) = message else { panic!("a response is no request") };
+    assert_eq!(brief.method, request.method().as_bytes());
+    for (value, name) in [
+        (brief.via, Name::Via),
+        (brief.from, Name::From),
+        (brief.to, Name::To),
+        (brief.call_id, Name::CallId),
+        (brief.cseq, Name::CSeq),
+    ] {
+        assert_eq!(Some(value), request.header(name), "{name}");
+        let below =
+            usize::from(name == Name::Via) * brief.vias_below.split(|b| *b == b'\n').count();
+        assert_eq!(request.headers(name).count(), below.max(1), "{name}");
+    }
+    if let Ok(to) = request.to() {
+        assert!(brief.may_have_to_tag() || to.tag().is_none(), "an overlooked tag");
     }
 }
 

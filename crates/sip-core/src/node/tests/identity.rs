@@ -9,7 +9,7 @@ use crate::config::Algorithm;
 use crate::output::Event;
 
 /// Accounts with passwords, and nobody believed without.
-fn guarded() -> World {
+pub fn guarded() -> World {
     let world = World::new(config());
     for user in ["alice", "bob", "carol"] {
         let aor = format!("{user}@example.com");
@@ -19,7 +19,7 @@ fn guarded() -> World {
 }
 
 /// The answer of `user` to the MD5 challenge in `sent`, as a whole header line.
-fn credentials(sent: &Sent, user: &str, method: &str, uri: &str, nc: u32) -> String {
+pub fn credentials(sent: &Sent, user: &str, method: &str, uri: &str, nc: u32) -> String {
     let (name, answer) = match sent.status() {
         401 => (Name::WwwAuthenticate, "Authorization"),
         407 => (Name::ProxyAuthenticate, "Proxy-Authorization"),
@@ -44,13 +44,13 @@ fn credentials(sent: &Sent, user: &str, method: &str, uri: &str, nc: u32) -> Str
     )
 }
 
-fn with(text: &str, line: &str, branch: &str) -> String {
+pub fn with(text: &str, line: &str, branch: &str) -> String {
     text.replace("Contact", &format!("{line}Contact"))
         .replace("z9hG4bK", &format!("z9hG4bK{branch}"))
 }
 
 /// Registers with a password, as a phone does.
-fn register(world: &mut World, user: &str, contact: &str, peer: &str) -> Sent {
+pub fn register(world: &mut World, user: &str, contact: &str, peer: &str) -> Sent {
     let aor = format!("sip:{user}@example.com");
     let text = request("REGISTER", "sip:example.com", &aor, &aor, peer, user)
         .replace(&format!("Contact: <sip:{peer}>"), &format!("Contact: <{contact}>"))

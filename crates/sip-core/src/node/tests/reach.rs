@@ -2,6 +2,9 @@
 //! restart.
 
 use super::world::*;
+use crate::flow::Transport;
+use crate::input::Input;
+use crate::output::Outbox;
 use crate::time::Duration;
 
 /// RFC 5626's problem, without its cure: a phone behind a NAT is reached where its REGISTER came from, in the dialog
@@ -50,8 +53,6 @@ fn headers_of_a_contact_stay_behind() {
 #[test]
 fn a_connection_that_is_gone() {
     use crate::flow::ConnectionId;
-    use crate::input::Input;
-    use crate::output::Outbox;
 
     for (contact, second) in [
         ("sip:bob@192.0.2.20:5070;transport=tcp", Some("192.0.2.20:5070")),
@@ -114,4 +115,46 @@ fn a_binding_of_a_listener_that_is_gone() {
     world.shared.location.load(world.now, Duration::from_secs(60), [&v6]);
     let sent = world.from(ALICE, &invite("a2"));
     assert_eq!(lines(&sent), ["404 192.0.2.10:5060"], "no listener speaks IPv6");
+}
+
+/// RFC 3261 §18.1.1: too large for a datagram, so by a stream; refused there, so as a datagram after all, repeated like one.
+#[test]
+fn a_large_request_and_a_peer_without_streams() {
+    let mut world = World::open();
+    world.register("bob", "sip:bob@192.0.2.20:5060", BOB);
+    let large =
+        invite("a1").replace("Contact", &format!("X-Large: {}\nContact", "x".repeat(1_300)));
+    let mut out = Outbox::default();
+    let flow = udp(ALICE);
+    world.node.handle(world.now, Input::Message { flow, bytes: wire(&large) }, &mut out);
+    let sent = out.transmits.pop().unwrap();
+    assert_eq!(
+        (sent.flow.transport, sent.flow.remote.to_string()),
+        (Transport::Tcp, BOB.to_owned())
+    );
+    let via = |bytes: &[u8]| {
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        text.lines().find_map(|line| line.strip_prefix("Via: ")).unwrap().to_owned()
+    };
+    let by_stream = via(&sent.bytes);
+    assert!(by_stream.starts_with("SIP/2.0/TCP 192.0.2.1:5060;branch="), "{by_stream}");
+    assert!(world.pass(Duration::from_secs(4)).is_empty(), "a stream repeats nothing (§17.1.1.2)");
+    let token = sent.token.unwrap();
+    let again = world.handle(Input::SendFailed { token });
+    assert_eq!(lines(&again), [format!("INVITE {BOB}")]);
+    assert_eq!(via(again[0].text.as_bytes()), by_stream.replace("TCP", "UDP"));
+    assert_eq!(
+        lines(&world.pass(Duration::from_millis(500))),
+        [format!("INVITE {BOB}")],
+        "Timer A"
+    );
+    // Its answer and its ACK are those of a call.
+    let busy = again[0].reply(486, "bob1", "");
+    assert_eq!(lines(&world.from(BOB, &busy)), [format!("ACK {BOB}"), format!("486 {ALICE}")]);
+    // Nothing else is left to fall back to.
+    assert!(world.handle(Input::SendFailed { token }).is_empty());
+    // Whoever refused lately gets the next one at once.
+    world.shared.refusals.note(world.now, BOB.parse().unwrap());
+    let second = large.replace("call-1", "call-2").replace("z9hG4bKa1", "z9hG4bKa2");
+    assert_eq!(find(&world.from(ALICE, &second), "INVITE").line(), format!("INVITE {BOB}"));
 }

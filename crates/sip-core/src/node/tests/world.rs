@@ -263,7 +263,10 @@ pub fn config() -> Config {
         },
         registrar: Registrar::default(),
         auth: Auth::default(),
-        limits: Limits { trusted: vec![Network { address: [192, 0, 2, 0].into(), prefix: 24 }] },
+        limits: Limits {
+            trusted: vec![Network { address: [192, 0, 2, 0].into(), prefix: 24 }],
+            ..Limits::default()
+        },
         forking: crate::config::Forking::default(),
         redirect_domains: Vec::new(),
         allow_inbound: false,

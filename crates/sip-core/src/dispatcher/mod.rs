@@ -1,0 +1,3 @@
+//! Choosing one of several next hops. It knows no health and sends nothing: who is asked says who may be chosen.
+
+pub mod hash;
