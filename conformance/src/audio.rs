@@ -7,6 +7,8 @@ use std::path::Path;
 const RATE: u32 = 8000;
 /// Samples that are judged at a time: 100 ms.
 const WINDOW: usize = 800;
+/// So many windows without the pitch are a pause.
+const PAUSE_WINDOWS: u32 = 4;
 /// The share of a window that is of one pitch when nothing else is to be heard. Half is far from anything by chance.
 const SHARE: f64 = 0.5;
 /// Below this mean square there is silence and the noise of G.711.
@@ -44,6 +46,24 @@ pub fn heard_ms(recording: &Path, hertz: u32) -> u32 {
     windows.count() as u32 * 100
 }
 
+/// How often the pitch begins again in a WAV file after it was away for longer than a bad network makes it: what is heard before a
+/// hold and after it.
+pub fn bursts(recording: &Path, hertz: u32) -> u32 {
+    let bytes = std::fs::read(recording).unwrap_or_default();
+    let (mut found, mut away) = (0, PAUSE_WINDOWS);
+    for window in samples(&bytes).chunks_exact(WINDOW) {
+        if !is_tone(window, hertz) {
+            away += 1;
+            continue;
+        }
+        if away >= PAUSE_WINDOWS {
+            found += 1;
+        }
+        away = 0;
+    }
+    found
+}
+
 /// What follows the header of the samples. Its length is not believed: the file may still be written.
 fn samples(wav: &[u8]) -> Vec<f64> {
     let data = wav.windows(4).position(|w| w == b"data").map_or(wav.len(), |at| at + 8);
@@ -78,5 +98,17 @@ mod tests {
         let count = |hertz| samples.chunks_exact(WINDOW).filter(|w| is_tone(w, hertz)).count();
         assert_eq!((samples.len(), count(440), count(1000), count(460)), (8000, 10, 0, 0));
         assert!(!is_tone(&[0.0; WINDOW], 440));
+    }
+
+    #[test]
+    fn a_pause_is_long() {
+        let file = std::env::temp_dir().join(format!("ringway-bursts-{}.wav", std::process::id()));
+        let (tone, pause) = (sine(440, 1), [0; 2 * WINDOW]);
+        for (windows, found) in [(PAUSE_WINDOWS - 1, 1), (PAUSE_WINDOWS, 2)] {
+            let silence = pause.repeat(windows as usize);
+            std::fs::write(&file, [&tone[..], &silence, &tone[44..]].concat()).unwrap();
+            assert_eq!(bursts(&file, 440), found, "{windows} windows");
+        }
+        std::fs::remove_file(&file).unwrap();
     }
 }

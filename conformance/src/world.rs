@@ -92,7 +92,7 @@ pub fn command(words: &[&str]) -> Result<()> {
 }
 
 /// What a command prints, if it ends well.
-fn output(words: &[&str]) -> Result<String> {
+pub fn output(words: &[&str]) -> Result<String> {
     let (program, arguments) = words.split_first().context("no command")?;
     let output = Command::new(program)
         .args(arguments)

@@ -123,6 +123,11 @@ impl Phone {
         Ok(())
     }
 
+    /// Waits until its log of messages holds `text`.
+    pub fn says(&mut self, text: &str) -> Result<()> {
+        self.child.says(text, PATIENCE)
+    }
+
     /// Netstrings of JSON.
     fn read(&mut self, limit: Duration) -> Result<()> {
         self.control.set_read_timeout(Some(limit.min(Duration::from_millis(200))))?;
@@ -184,7 +189,7 @@ fn control(child: &mut Child, port: u16) -> Result<TcpStream> {
 }
 
 /// The range of its RTP ports, by its SIP port.
-fn rtp_ports(port: u16) -> String {
+pub fn rtp_ports(port: u16) -> String {
     format!("{}-{}", port + 9000, port + 9098)
 }
 

@@ -1,9 +1,13 @@
 //! Our phones with other people's, through the subject: what they say to a registrar, hear of each other, and do in a call.
 
 mod call;
+mod hold;
 mod message;
 mod phone;
 mod register;
+mod reliable;
+mod session;
+mod wire;
 
 use anyhow::Result;
 
@@ -16,6 +20,7 @@ use crate::world::{LOCAL, World};
 /// What the phones say, in Hz. Between them lies no harmonic of one that is another.
 const ALICE_HZ: u32 = 440;
 const BOB_HZ: u32 = 1000;
+const CAROL_HZ: u32 = 1500;
 /// The same as an argument.
 const ALICE: &str = "440";
 const BOB: &str = "1000";
@@ -26,6 +31,8 @@ const SIPP: u16 = 7000;
 pub fn cases() -> Vec<Case> {
     let case = |name, about, run| Case::new(name, Group::Peers, about, run).limit(180);
     vec![
+        // The longest waits most: it goes first.
+        case("ua_timer", "session timers with SIPp: 422, agreement, refreshes", session::timer),
         case(
             "ua_register",
             "our phone registers over UDP and TCP, or says why not",
@@ -36,6 +43,14 @@ pub fn cases() -> Vec<Case> {
         case("baresip_calls_ua", "baresip calls our phone, sound both ways", call::from_baresip),
         case("ua_calls_sipp", "our phone calls SIPp, which sends the sound back", call::to_sipp),
         case("sipp_calls_ua", "SIPp calls our phone and sends the sound back", call::from_sipp),
+        case("ua_prack", "reliable provisional responses with SIPp, each way", reliable::prack),
+        case(
+            "ua_early",
+            "one INVITE, two early dialogs of SIPp, each with an answer of its own",
+            reliable::early,
+        ),
+        case("ua_hold", "hold and resume with SIPp and baresip, each way", hold::hold),
+        case("ua_update", "UPDATE with SIPp, each way", session::update),
         case("ua_message", "texts to and from SIPp and sipsak", message::message),
     ]
 }

@@ -110,6 +110,15 @@ impl Phone {
         Ok(())
     }
 
+    /// The tone was heard, then not, then again, in its first call.
+    pub fn heard_again(&self, hertz: u32) -> Result<()> {
+        let bursts = audio::bursts(&self.recording(1), hertz);
+        if bursts < 2 {
+            bail!("{} heard {hertz} Hz {bursts} times: {}", self.name, self.child.tail());
+        }
+        Ok(())
+    }
+
     /// Waits until the tone was heard in the call with this number, which goes on.
     pub fn hears(&mut self, call: u32, hertz: u32) -> Result<()> {
         let end = Instant::now() + PATIENCE;
