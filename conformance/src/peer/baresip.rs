@@ -102,7 +102,7 @@ impl Phone {
     }
 
     /// Waits for an event of this type in a call with this peer.
-    fn event_with(&mut self, wanted: &str, peer: &str) -> Result<()> {
+    pub fn event_with(&mut self, wanted: &str, peer: &str) -> Result<()> {
         let fits = |event: &Value| {
             event["type"] == wanted && event["peeruri"].as_str().is_some_and(|p| p.contains(peer))
         };

@@ -7,6 +7,7 @@ mod phone;
 mod register;
 mod reliable;
 mod session;
+mod transfer;
 mod wire;
 
 use anyhow::Result;
@@ -24,6 +25,7 @@ const CAROL_HZ: u32 = 1500;
 /// The same as an argument.
 const ALICE: &str = "440";
 const BOB: &str = "1000";
+const CAROL: &str = "1500";
 
 /// Where SIPp is; it echoes RTP a thousand ports below.
 const SIPP: u16 = 7000;
@@ -51,6 +53,8 @@ pub fn cases() -> Vec<Case> {
         ),
         case("ua_hold", "hold and resume with SIPp and baresip, each way", hold::hold),
         case("ua_update", "UPDATE with SIPp, each way", session::update),
+        case("ua_transfer_blind", "baresip as transferor, transferee and target", transfer::blind),
+        case("ua_transfer_attended", "Replaces among our phones", transfer::attended),
         case("ua_message", "texts to and from SIPp and sipsak", message::message),
     ]
 }

@@ -93,6 +93,12 @@ impl Phone {
         Ok(end)
     }
 
+    /// As Ctrl-C: it says goodbye and ends with 130.
+    pub fn interrupt(&mut self) -> Result<End> {
+        world::command(&["kill", "-INT", &self.child.id().to_string()])?;
+        self.ends_with(130)
+    }
+
     /// The recording of its call with this number, from 1.
     fn recording(&self, call: u32) -> PathBuf {
         match call {
