@@ -2,6 +2,7 @@
 
 mod call;
 mod hold;
+mod loss;
 mod message;
 mod phone;
 mod register;
@@ -55,6 +56,7 @@ pub fn cases() -> Vec<Case> {
         case("ua_update", "UPDATE with SIPp, each way", session::update),
         case("ua_transfer_blind", "baresip as transferor, transferee and target", transfer::blind),
         case("ua_transfer_attended", "Replaces among our phones", transfer::attended),
+        case("ua_rtp_loss", "30 % of RTP dropped, and the summary says so", loss::rtp),
         case("ua_message", "texts to and from SIPp and sipsak", message::message),
     ]
 }

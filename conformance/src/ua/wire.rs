@@ -34,6 +34,11 @@ pub fn watch(world: &World, receivers: &[Receiver], dropped: u32) -> Result<()> 
     world.firewall(&format!("table inet wire {{\n{counters}{chain}}}\n"))
 }
 
+/// How many were meant for it, and how many of those were dropped.
+pub fn counted(name: &str) -> Result<(u32, u32)> {
+    Ok((counter(name)?, counter(&format!("{name}_lost"))?))
+}
+
 /// Waits until nothing more is sent to it.
 pub fn falls_silent(name: &str) -> Result<()> {
     let end = Instant::now() + PATIENCE;
