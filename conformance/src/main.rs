@@ -5,6 +5,7 @@
 //! can reach the outside, and when the case ends everything it started ends with it.
 
 mod agent;
+mod audio;
 mod case;
 mod child;
 mod digest;
@@ -14,6 +15,7 @@ mod scheduler;
 mod security;
 mod sip;
 mod subject;
+mod ua;
 mod world;
 
 use std::path::PathBuf;

@@ -1,14 +1,14 @@
 //! Other people's programs as callers and callees: SIPp, baresip, sipsak, Net::SIP; and the torture and malformed messages.
 
 mod balancer;
-mod baresip;
+pub mod baresip;
 mod call;
 mod command;
 mod example;
 mod fork;
 mod malformed;
 mod netsip;
-mod sipp;
+pub mod sipp;
 mod sipsak;
 mod torture;
 
