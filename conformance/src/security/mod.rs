@@ -9,6 +9,7 @@ mod flood;
 mod identity;
 mod loss;
 mod mtu;
+mod name;
 mod network;
 mod overload;
 mod pressure;
@@ -25,6 +26,7 @@ type Run = fn(&mut World) -> Result<String>;
 
 pub fn cases() -> Vec<Case> {
     let mut all = crashes();
+    all.extend(name::cases());
     all.extend(networks());
     all.extend(attacks());
     all

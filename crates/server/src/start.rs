@@ -24,6 +24,7 @@ use crate::clock::Clock;
 use crate::config::{DomainChoice, Settings};
 use crate::observe::Observer;
 use crate::observe::log::Log;
+use crate::resolver::{self, ResolverTask};
 use crate::shard::crash::CrashFolder;
 use crate::shard::worker::{self, Plan};
 use crate::shard::{Asker, Parts, Shell};
@@ -71,6 +72,8 @@ pub struct Running {
     /// To be run by somebody, for accounts and bindings to be written.
     pub writer: WriterTask<Asker>,
     pub accounts: store::Writer<Asker>,
+    /// To be run by somebody, for names to be resolved.
+    pub resolver: ResolverTask,
     /// Each worker's sockets, for looking at and for sending.
     pub sockets: Vec<WorkerSockets>,
     pub stop: watch::Sender<bool>,
@@ -100,10 +103,8 @@ pub async fn start(settings: &Settings, clock: Clock, log: Log) -> Result<Runnin
 
     let shared = Arc::new(Shared::new(Seal::new(key), clock.now()));
     let mut config = core_config(settings, bound.listeners.clone(), domains);
-    let dispatcher = gateway::dispatcher(&settings.dispatch, &config, &shared)?;
-    gateway::recall(&mut store, &dispatcher, &shared).await?;
-    config.limits.peers = gateway::peers(&dispatcher);
-    config.dispatcher = Arc::new(dispatcher);
+    gateway::configure(&settings.dispatch, &mut config, &shared)?;
+    gateway::recall(&mut store, &config.dispatcher, &shared).await?;
     let config = Arc::new(config);
     let accounts = load_accounts(&mut store, &shared).await?;
     let (mut bindings, now) = (0, clock.now());
@@ -132,6 +133,7 @@ pub async fn start(settings: &Settings, clock: Clock, log: Log) -> Result<Runnin
         .as_ref()
         .map(|balance| gateway::members(&settings.dispatch, balance, &config));
     let (account_writer, writer) = store::writer(store);
+    let (questions, resolver) = resolver::resolver(&settings.resolver, clock);
     let parts = Parts {
         stateless: stateless.map(Arc::new),
         clock,
@@ -140,10 +142,12 @@ pub async fn start(settings: &Settings, clock: Clock, log: Log) -> Result<Runnin
         observer: Observer::new(log),
         streams: Streams::new(facts.connections_max),
         writer: settings.store.directory().map(|_| account_writer.clone()),
+        questions,
         crash: CrashFolder::new(crash),
     };
     let (shell, stop, threads, sockets) = start_workers(settings, parts, bound)?;
-    Ok(Running { shell, facts, writer, accounts: account_writer, sockets, stop, threads })
+    let accounts = account_writer;
+    Ok(Running { shell, facts, writer, accounts, resolver, sockets, stop, threads })
 }
 
 pub type WorkerSockets = Vec<(ListenerId, Arc<AsyncSocket>)>;
@@ -206,6 +210,7 @@ fn core_config(settings: &Settings, listeners: Vec<Listener>, domains: Domains) 
         allow_inbound: settings.allow_inbound,
         allow_outbound: settings.allow_outbound,
         durable: settings.store != Home::Memory,
+        dns: settings.dns,
         timers: Timers::default(),
         dispatcher: Arc::new(Dispatcher::default()),
     }
@@ -237,13 +242,11 @@ pub async fn picture(
     );
     let shared = Shared::new(Seal::new([0; 16]), now);
     let mut config = core_config(settings, listeners, domains);
-    let dispatcher = gateway::dispatcher(&settings.dispatch, &config, &shared)?;
+    gateway::configure(&settings.dispatch, &mut config, &shared)?;
     for (name, state) in store.gateway_states().await? {
         shared.gateways.set_order(&name, state.order, state.order_note);
         shared.gateways.set_health(&name, state.health, state.health_note);
     }
-    config.limits.peers = gateway::peers(&dispatcher);
-    config.dispatcher = Arc::new(dispatcher);
     load_accounts(store, &shared).await?;
     let expires_max = config.registrar.expires_max;
     store
@@ -264,9 +267,10 @@ pub fn caller(
     let Some(gateway) = gateway else {
         return (from.map(|from| uri(from, &config.domains)), source, None);
     };
-    let own = gateway.flow.remote;
-    let first = gateway.sources.first().map_or(own.ip(), |network| network.address);
-    (None, source.or(Some(first)), Some(own.port()))
+    let own = gateway.address();
+    let first = gateway.sources.first().map(|network| network.address);
+    let ip = first.or(own.map(|own| own.ip()));
+    (None, source.or(ip), own.map(|own| own.port()))
 }
 
 /// `alice`, `alice@sip.example.com` or a SIP URI, as a SIP URI.

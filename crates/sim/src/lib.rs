@@ -6,6 +6,7 @@
 //! heard  wire         a message in words; everything that was on the wire
 //! phone/              scripted user agents with transaction logic of their own, and real ones (softphone)
 //! server world        N nodes as one server; the clock
+//! dns                 names, and a name server that answers, dawdles or is dead
 //! ladder snapshot     call flows as text, on file under tests/ladder
 //! check/              what must hold after every run (RFC 3261 §9, §16, §17)
 //! scenario swarm      one story; hundreds of random ones
@@ -14,6 +15,7 @@
 //! A scenario reads like this: `alice.invite("bob").cancel_after(ms(30))`.
 
 pub mod check;
+pub mod dns;
 pub mod heard;
 pub mod ladder;
 pub mod network;

@@ -6,7 +6,7 @@ use sim::world::START;
 use sim::{Phone, World, ms, play, play_unseen, secs};
 use sip_core::config::{Config, Network};
 use sip_core::dispatcher::Dispatcher;
-use sip_core::dispatcher::gateway::{Gateway, Probe, Statuses};
+use sip_core::dispatcher::gateway::{Gateway, Probe, Statuses, Way};
 use sip_core::dispatcher::health::Thresholds;
 use sip_core::dispatcher::live::{Caps, Order};
 use sip_core::dispatcher::number::{Pattern, Template};
@@ -15,9 +15,11 @@ use sip_core::dispatcher::route::{
 };
 use sip_core::dispatcher::set::{Algorithm, Failover, Set};
 use sip_core::flow::{Flow, ListenerId};
+use sip_core::locate::Place;
 use sip_core::output::Event;
 use sip_core::shared::Note;
 use sip_core::time::Duration;
+use sip_message::Uri;
 
 const NAMES: [&str; 2] = ["carrier-a", "carrier-b"];
 
@@ -40,7 +42,7 @@ fn gateway(w: &World, name: &str, phone: &Phone) -> Gateway {
     Gateway {
         name: name.into(),
         host: phone.address().to_string().into(),
-        flow: Flow::udp(ListenerId(0), phone.address()),
+        way: Way::Flow(Flow::udp(ListenerId(0), phone.address())),
         weight: 1,
         priority: 0,
         caps: Caps::default(),
@@ -625,6 +627,41 @@ fn nobody_asks_a_gateway_that_is_disabled() {
         order(w, "carrier-a", Order::Enabled);
         w.run_for(secs(6));
         assert_eq!(a.heard(), "OPTIONS");
+        w.reload(|c| c.dispatcher = Arc::default());
+    });
+}
+
+/// A gateway that is a name (RFC 3263): probed and called at its address; when its name leads nowhere, it is down, and the
+/// other one has the calls.
+#[test]
+fn a_gateway_with_a_name() {
+    play("gateway/a_gateway_with_a_name", |w| {
+        let (alice, [a, b]) = pstn(w, |p| {
+            let host = Uri::parse(b"sip:sip.carrier.example").expect("a URI");
+            let Some(Place::Name(sought)) = Place::of(&host) else { panic!("a name") };
+            p.gateways[0].host = "sip.carrier.example".into();
+            p.gateways[0].way = Way::Name(Box::new(sought));
+            p.gateways[0].probe = Some(probe(5));
+        });
+        w.dns.add("_sip._udp.sip.carrier.example SRV 1 0 5060 a.carrier.example");
+        w.dns.add(&format!("a.carrier.example A {}", a.address().ip()));
+        w.dns.delay = ms(20);
+        w.tend();
+        alice.invite(ABROAD).at(secs(1)).hang_up_after(secs(1));
+        a.answer_after(ms(100));
+        w.run_for(secs(4));
+        assert!(w.last("INVITE").starts_with("INVITE sip:+15551234@sip.carrier.example SIP/2.0"));
+        assert_eq!(
+            (alice.heard(), a.heard()),
+            ("100 200 200".into(), "OPTIONS INVITE ACK BYE".into())
+        );
+        a.dies_after(ms(0));
+        w.run_for(secs(30));
+        assert_eq!(changes(w)[0], "12 carrier-a down: no answer in 2 s");
+        alice.invite(ABROAD);
+        b.busy();
+        w.run_for(secs(1));
+        assert!(alice.heard().ends_with("486"), "{}", alice.heard());
         w.reload(|c| c.dispatcher = Arc::default());
     });
 }

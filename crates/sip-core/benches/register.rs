@@ -83,6 +83,7 @@ impl Bench {
             allow_inbound: false,
             allow_outbound: false,
             durable: false,
+            dns: sip_core::config::Dns::default(),
             timers: Timers::default(),
             dispatcher: Arc::default(),
         };

@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! time flow seal limits config forwarding  words everybody uses
+//! locate                               RFC 3263: from a name to addresses
 //! timer  transaction                   RFC 3261 §17: the four machines and who owns them
 //! dispatcher                           gateways, sets and routes: next hops, and how one is chosen
 //! auth  registrar                      §22 and §10: accounts, nonces, bindings
@@ -26,6 +27,7 @@ pub mod flow;
 pub mod forwarding;
 pub mod input;
 pub mod limits;
+pub mod locate;
 pub mod node;
 pub mod output;
 pub mod overload;

@@ -30,6 +30,12 @@ pub const FORKS_IN_ALL: Limit = limit("forks_per_request_in_all", 48, 500);
 pub const DIVERSIONS: Limit = limit("diversions_per_call", 5, 482);
 /// Calls that stand at gateways, of one node. More are not counted (and so not limited).
 pub const GATEWAY_CALLS: Limit = limit("gateway_calls_per_node", 1 << 16, 0);
+/// Questions to the DNS on behalf of one name in one request (RFC 3263 §4).
+pub const QUERIES: Limit = limit("queries_per_name", 24, 478);
+/// Destinations of one name that are tried for one request (RFC 3263 §4.3).
+pub const TRIES: Limit = limit("tries_per_name", 8, 478);
+/// Questions to the DNS that one node waits for at the same time.
+pub const QUESTIONS: Limit = limit("questions_per_node", 4_096, 478);
 /// RFC 5393 §5.3: breadth given to a request that came without Max-Breadth.
 pub const BREADTH: Limit = limit("max_breadth", 60, 440);
 /// RFC 3261 §8.1.1.6: hops given to a request that came without Max-Forwards.
@@ -52,6 +58,9 @@ pub const TABLE: &[Limit] = &[
     FORKS_IN_ALL,
     GATEWAY_CALLS,
     DIVERSIONS,
+    QUERIES,
+    TRIES,
+    QUESTIONS,
     BREADTH,
     HOPS,
     EXCHANGES,

@@ -17,9 +17,9 @@ use sip_message::{Malformed, Message, Method, Request, Response};
 use crate::config::Config;
 use crate::dispatcher::probe::{self, Prober};
 use crate::flow::Flow;
-use crate::input::{Command, Input};
+use crate::input::{Answer, Command, Input};
 use crate::output::{Event, Outbox};
-use crate::proxy::{Plan, Proxy};
+use crate::proxy::{Next, Plan, Proxy};
 use crate::redirect;
 use crate::registrar;
 use crate::rejection::Rejection;
@@ -70,6 +70,8 @@ pub struct Sizes {
     pub calls: usize,
     /// REGISTERs that wait for the store.
     pub registers_pending: usize,
+    /// Questions to the DNS.
+    pub questions: usize,
 }
 
 impl Node {
@@ -125,6 +127,7 @@ impl Node {
             steps: proxy.steps_len(),
             calls: proxy.calls_len(),
             registers_pending: pending.len(),
+            questions: proxy.questions_len(),
         }
     }
 }
@@ -140,6 +143,15 @@ impl State {
                     && !self.transactions.resend(token, second, turn.out)
                 {
                     self.transactions.send_failed(turn.now, token, turn.out);
+                }
+            }
+            Input::Unreachable { token, remote } => {
+                self.transactions.unreachable(turn.now, token, remote, turn.out);
+            }
+            Input::Answer { ask, answer: Answer::Resolved(resolution) } => {
+                let Self { proxy, prober, transactions, .. } = self;
+                if !prober.resolved(turn, transactions, ask, &resolution) {
+                    proxy.resolved(turn, transactions, ask, resolution);
                 }
             }
             Input::Answer { ask, answer } => {
@@ -288,11 +300,13 @@ impl State {
         }
         if let Ok(Verdict::Forward(plan)) = route::route(turn, flow, &mut request) {
             let plan: &Plan = &plan;
-            let second = plan
-                .steps
-                .first()
-                .and_then(|step| step.targets.first())
-                .and_then(|target| locate::second_way(turn.config, &request, &target.flow));
+            let second =
+                plan.steps.first().and_then(|step| step.targets.first()).and_then(|target| {
+                    match &target.next {
+                        Next::Flow(flow) => locate::second_way(turn.config, &request, flow),
+                        Next::Name(_) => None,
+                    }
+                });
             self.proxy.acknowledge(turn, &request, flow, plan, second);
         }
     }

@@ -1,61 +1,48 @@
 //! How many new calls a busy server turns away. Not its CPU and not its call rate tell that it has too much to do, but how
-//! long a message waits before it is read: above 20 ms new work is refused until the wait is short again. The rule is that
-//! of PIE (RFC 8033 §4.2): the share that is refused follows the wait and the way it changes. It measures nothing and
-//! refuses nothing itself.
+//! long a message waits before it is read: above 20 ms new work is refused until the wait is short again. A proportional and
+//! an integral part, as in PIE (RFC 8033 §4.2), but in another form: the proportional one lets calls in again at once when
+//! nobody waits, so that no time is lost between two refusals. It measures nothing and refuses nothing itself.
 
 use crate::time::{Duration, Instant};
 
 /// How long a message may wait.
 pub const TARGET: Duration = Duration::from_millis(20);
 
-/// How often the share changes.
-const STEP: Duration = Duration::from_millis(10);
-
 /// All of them.
 pub const ALL: u32 = 1 << 16;
+const WHOLE: i64 = ALL as i64;
 
-/// In parts of [`ALL`] per microsecond and step: 10 ms too much adds 5 % a step, and so does a wait that grew by 2 ms.
-const FOR_THE_WAIT: i64 = 21;
-const FOR_ITS_CHANGE: i64 = 21 * 5 / 13;
-/// 1/32 less each step when nobody waits: from everything to nothing in some three seconds.
-const EASE: u32 = 32;
+/// So many microseconds of a wait that is wrong by [`TARGET`] move the integral part from nothing to everything.
+const SLOWNESS: i64 = 500_000;
+/// No single look at a long queue counts for more time than this.
+const LOOK_MAX: i64 = 50_000;
 
-/// One queue's regulator.
+/// One queue's regulator. Shares are of [`ALL`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Regulator {
+    integral: i64,
     share: u32,
-    last: i64,
-    /// The longest wait since the last step.
-    worst: i64,
-    stepped_at: Instant,
+    looked_at: Instant,
 }
 
 impl Regulator {
-    /// A message would wait so long now. The share of new work to refuse, of [`ALL`].
+    /// A message would wait so long now. The share of new work to refuse.
     pub fn observe(&mut self, now: Instant, wait: Duration) -> u32 {
-        let wait = i64::try_from(wait.as_micros()).unwrap_or(i64::MAX).min(1_000_000);
-        let since = now.since(self.stepped_at);
-        // What was long ago says nothing about now.
-        self.worst = if since > STEP * 4 { wait } else { self.worst.max(wait) };
-        if since < STEP {
-            return self.share;
-        }
-        let target = i64::try_from(TARGET.as_micros()).unwrap_or(0);
-        let change =
-            (self.worst - target) * FOR_THE_WAIT + (self.worst - self.last) * FOR_ITS_CHANGE;
-        let share = i64::from(self.share) + change.clamp(-i64::from(ALL / 20), i64::from(ALL / 5));
-        self.share = u32::try_from(share.clamp(0, i64::from(ALL))).unwrap_or(0);
-        if self.worst == 0 {
-            // Whoever was not asked for a while has missed that many steps.
-            let steps = since.as_micros() / STEP.as_micros();
-            for _ in 0..steps.min(512) {
-                self.share -= self.share.div_ceil(EASE);
-            }
-        }
-        self.last = self.worst;
-        self.worst = 0;
-        self.stepped_at = now;
+        let [wait, target, since] = [wait, TARGET, now.since(self.looked_at)]
+            .map(|time| i64::try_from(time.as_micros()).unwrap_or(i64::MAX).min(WHOLE * 1_000));
+        let wrong = (wait * WHOLE / target - WHOLE).clamp(-WHOLE, WHOLE);
+        // Time in which nobody looked was time in which nobody waited.
+        let since = if wrong > 0 { since.min(LOOK_MAX) } else { since };
+        self.integral = (self.integral + wrong * since / SLOWNESS).clamp(0, WHOLE);
+        self.looked_at = now;
+        let share = (self.integral + wrong / 2).clamp(0, WHOLE);
+        self.share = u32::try_from(share).unwrap_or(0);
         self.share
+    }
+
+    /// Nothing is refused, and nothing was lately.
+    pub const fn is_calm(&self) -> bool {
+        self.integral == 0 && self.share == 0
     }
 
     pub const fn share(&self) -> u32 {
@@ -67,8 +54,7 @@ impl Regulator {
 mod tests {
     use super::*;
 
-    /// A server of 100 units a millisecond... in virtual time: `offered` new calls a second, each of 500 us of work,
-    /// a refusal of 25 us. What it does in the last seconds, in calls a second, and the longest wait then in ms.
+    /// In virtual time: `offered` new calls a second, each of 500 us of work, a refusal of 25 us. What it does in the last seconds, in calls a second, and the longest wait then in ms.
     fn serve(offered: u32, seconds: u64) -> (u64, u64, Regulator) {
         let mut regulator = Regulator::default();
         let mut backlog = 0u64; // us of work that waits
@@ -121,7 +107,7 @@ mod tests {
         for ms in (0..3_000).step_by(10) {
             regulator.observe(later + Duration::from_millis(ms), Duration::ZERO);
         }
-        assert!(regulator.share() < ALL / 100, "{}", regulator.share());
+        assert!(regulator.is_calm(), "{regulator:?}");
         let (_, _, mut idle) = serve(10_000, 5);
         let share = idle.observe(Instant::from_secs(1_010), Duration::ZERO);
         assert!(share < ALL / 100, "and without being asked meanwhile: {share}");

@@ -19,6 +19,8 @@ pub enum Purpose {
     Table = 7,
     /// Server transactions: keyed for the same reason.
     Transaction = 8,
+    /// Which of several equal destinations a call takes.
+    Path = 9,
 }
 
 #[derive(Clone)]

@@ -1,11 +1,12 @@
 //! What the nodes share on purpose, and nothing else: bindings, accounts, used nonces, source budgets, bans, how busy
-//! the workers are, and the key.
-//! The only file of the core with locks. The tables themselves are plain types in files of their own; here they are
+//! the workers are, next hops, and the key. With `shared/hop.rs` the only file of the core with locks. The tables themselves
+//! are plain types in files of their own; here they are
 //! cut into stripes, each behind a lock that is held for one look-up or one change and never across anything else.
 #![expect(clippy::disallowed_types, reason = "the shared tables are locked here and nowhere else")]
 
 mod alias;
 mod gateway;
+mod hop;
 
 use core::hash::BuildHasher as _;
 use core::net::{IpAddr, SocketAddr};
@@ -30,6 +31,7 @@ use crate::registrar::record::{Changed, Refusal, Undo, Update};
 use crate::seal::{Purpose, Seal};
 use crate::source::{Admission, Buckets, VerifiedFlows, source_hash};
 use crate::time::{Duration, Instant};
+pub use hop::SharedHops;
 
 pub use alias::SharedAliases;
 pub use gateway::{Note, SharedGateways};
@@ -56,6 +58,7 @@ pub struct Shared {
     pub accounts: SharedAccounts,
     pub nonces: SharedNonces,
     pub sources: Sources,
+    pub hops: SharedHops,
     pub bans: SharedBans,
     pub overload: Overload,
     pub aliases: SharedAliases,
@@ -72,6 +75,7 @@ impl Shared {
             accounts: SharedAccounts::new(&seal),
             nonces: SharedNonces::new(&seal, now),
             sources: Sources::new(&seal),
+            hops: SharedHops::new(&seal),
             bans: SharedBans::new(&seal),
             overload: Overload::default(),
             aliases: SharedAliases::default(),

@@ -76,7 +76,7 @@ impl Desk {
         let Some(probe) = &gateway.probe else {
             let message = format!(
                 "the set of {name} has no probe; ringway options {} asks from here",
-                gateway.flow.remote
+                gateway.host
             );
             return Err(Refused::new("no-probe", message));
         };

@@ -12,7 +12,7 @@ use super::{Global, exit, fail, forward, password, print, table};
 use crate::address;
 use crate::admin::alias::may_be;
 use crate::admin::client::{self, ClientError, Reply};
-use crate::admin::forward::{lines, to_json};
+use crate::admin::forward::{Change, lines, to_json};
 use crate::admin::request::{Name, Request, check_password};
 use crate::admin::server::{credential_item, user_item};
 use crate::config::Settings;
@@ -368,15 +368,7 @@ async fn offline(
             last = offline_alias(store, &name(text)?, &name(alias)?, *remove).await?;
         }
         Request::UserForward { name: text, change } => {
-            let name = name(text)?;
-            let mut all = store.forwards().await.map_err(failed)?.into_iter();
-            let before =
-                all.find(|(aor, _)| *aor == name.aor()).map(|(_, f)| f).unwrap_or_default();
-            let after = change.apply(&name, &before).map_err(|why| (exit::NO, why))?;
-            if !store.set_forwards(&name.user, &name.domain, &after).await.map_err(failed)? {
-                return Err(unknown(&name));
-            }
-            last = json!({"ok": true, "aor": name.aor(), "forwards": to_json(&after)});
+            last = offline_forward(store, &name(text)?, change).await?;
         }
         Request::Credential { name: text } => {
             last = credential(store, &name(text)?).await?;
@@ -384,6 +376,22 @@ async fn offline(
         _ => {} // only a running server has those
     }
     Ok(Reply { items, last })
+}
+
+/// Changes where calls go, as the running server would.
+async fn offline_forward(
+    store: &mut Store,
+    name: &Name,
+    change: &Change,
+) -> Result<Value, Refusal> {
+    let failed = |error: StoreError| (exit::NO, error.to_string());
+    let mut all = store.forwards().await.map_err(failed)?.into_iter();
+    let before = all.find(|(aor, _)| *aor == name.aor()).map(|(_, f)| f).unwrap_or_default();
+    let after = change.apply(name, &before).map_err(|why| (exit::NO, why))?;
+    if !store.set_forwards(&name.user, &name.domain, &after).await.map_err(failed)? {
+        return Err((exit::NO, format!("there is no user {}", name.aor())));
+    }
+    Ok(json!({"ok": true, "aor": name.aor(), "forwards": to_json(&after)}))
 }
 
 /// Gives or takes another name, as the running server would.

@@ -4,6 +4,7 @@
 use sip_core::dispatcher::hash::MEMBERS_MAX;
 use sip_core::dispatcher::route::{Source, Who, Whom};
 use sip_core::dispatcher::set::{Algorithm, Key};
+use sip_core::locate::Place;
 
 use super::file::{At, Written};
 use super::gateway::{self, Gateway};
@@ -255,6 +256,12 @@ fn needs_state(written: &mut Written<'_>, dispatch: &Dispatch) {
     for at in failovers.filter(|at| at.is_some()) {
         let message = "a stateless proxy cannot turn to another gateway within a call";
         note(at, message, "the probes of the set move the next call");
+    }
+    for gateway in &dispatch.gateways {
+        if let Place::Name(_) = gateway.place {
+            let message = format!("gateway `{}` has a name", gateway.name);
+            note(&gateway.span, &message, "an address: a stateless proxy finds no names out");
+        }
     }
     for set in &dispatch.sets {
         if set.algorithm_at.is_some() && set.algorithm != Algorithm::Hash(Key::CallId) {

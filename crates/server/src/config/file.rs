@@ -31,6 +31,7 @@ pub const SETTINGS: &[(&str, &[&str])] = &[
     ("registrar", &["expires", "contacts_per_user"]),
     ("auth", &["enabled", "algorithms", "nonce_lifetime", "ban"]),
     ("limits", &["trusted", "connections", "per_source"]),
+    ("dns", &["servers", "hosts", "query_timeout", "timeout", "allow_local"]),
     ("store", &["url"]),
     ("admin", &["socket"]),
     ("log", &["level", "format"]),

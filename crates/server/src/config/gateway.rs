@@ -1,17 +1,16 @@
 //! `[[gateway]]`: one next hop each. What the sets and routes make of them is `set.rs` and `route.rs`.
 
-use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Duration;
 
 use sip_core::config::Network;
 use sip_core::dispatcher::live::Caps;
-use sip_core::flow::Transport;
+use sip_core::locate::{Destination, Place};
 use sip_message::{Scheme, Uri};
 
 use super::file::{At, Written};
 use super::limit::per_second;
-use super::meaning::{HOUR, Listen, PORT, read_network, read_period};
+use super::meaning::{HOUR, Listen, read_network, read_period};
 use super::mistake::Mistake;
 use super::part::Part;
 
@@ -22,8 +21,7 @@ pub struct Gateway {
     pub set: String,
     /// The URI behind its `@`, or all of it.
     pub host: String,
-    pub transport: Transport,
-    pub remote: SocketAddr,
+    pub place: Place,
     /// Its URI names the transport.
     pub is_fixed: bool,
     pub weight: u32,
@@ -33,8 +31,9 @@ pub struct Gateway {
     pub sources: Vec<Network>,
     pub inbound: bool,
     pub trusted: bool,
-    /// The line of the file.
+    /// The line of the file, and where its `uri` is.
     pub line: u32,
+    pub span: Span,
 }
 
 const KEYS: [&str; 11] = [
@@ -100,7 +99,7 @@ fn gateway<'a>(written: &mut Written<'a>, part: &Part<'a>) -> Option<Gateway> {
     let trusted = written.part_boolean(part, "trusted").unwrap_or(true);
     let (name, set, uri) = (name?, set?, uri?);
     let line = written.line(Some(&part.span));
-    let (transport, remote) = place(&uri.value)
+    let place = place(&uri.value)
         .map_err(|label| {
             let message = format!("cannot send to `{}`", uri.value);
             let span = uri.span.clone();
@@ -111,8 +110,7 @@ fn gateway<'a>(written: &mut Written<'a>, part: &Part<'a>) -> Option<Gateway> {
         name: name.value,
         set: set.value,
         host: host(&uri.value),
-        transport,
-        remote,
+        place,
         is_fixed: uri.value.contains(";transport="),
         weight,
         priority,
@@ -122,6 +120,7 @@ fn gateway<'a>(written: &mut Written<'a>, part: &Part<'a>) -> Option<Gateway> {
         inbound,
         trusted,
         line,
+        span: uri.span,
     })
 }
 
@@ -158,9 +157,10 @@ fn host(uri: &str) -> String {
     rest.split_once('@').map_or(rest, |(_, host)| host).to_owned()
 }
 
-/// Transport, address and port of a gateway's URI. A name is none of these: names are not resolved here.
-fn place(uri: &str) -> Result<(Transport, SocketAddr), &'static str> {
-    const WANTED: &str = "a SIP URI with an address, as in sip:10.0.1.1:5060;transport=tcp";
+/// Where a gateway's URI leads.
+fn place(uri: &str) -> Result<Place, &'static str> {
+    const WANTED: &str =
+        "a SIP URI, as in sip:10.0.1.1:5060;transport=tcp or sip:sip.provider.example";
     let uri = Uri::parse(uri.as_bytes()).map_err(|_| WANTED)?;
     if uri.scheme != Scheme::Sip {
         return Err("sip: is the only scheme; there is no TLS yet");
@@ -168,41 +168,46 @@ fn place(uri: &str) -> Result<(Transport, SocketAddr), &'static str> {
     if uri.headers.is_some() {
         return Err("a ? has no place in it");
     }
-    let transport = match uri.param("transport") {
-        None => Transport::Udp,
-        Some(token) if token.eq_ignore_ascii_case(b"udp") => Transport::Udp,
-        Some(token) if token.eq_ignore_ascii_case(b"tcp") => Transport::Tcp,
-        Some(_) => return Err("transport is udp or tcp"),
-    };
-    let ip = uri.host.ip().ok_or("an address, not a name: names are not resolved in this mode")?;
-    match uri.port.unwrap_or(PORT) {
-        0 => Err("a port from 1 to 65535"),
-        port => Ok((transport, SocketAddr::new(ip, port))),
+    let is_ours =
+        |token: &[u8]| [&b"udp"[..], b"tcp"].iter().any(|t| token.eq_ignore_ascii_case(t));
+    if uri.param("transport").is_some_and(|token| !is_ours(token)) {
+        return Err("transport is udp or tcp");
     }
+    Place::of(&uri).ok_or("neither an address nor a name that can exist")
 }
 
 /// Something we listen on must be of the gateway's transport and family: that is what our Via says. And it must not be
 /// ourselves.
 pub fn check_way(written: &mut Written<'_>, gateway: &At<Gateway>, listen: &[Listen]) {
     let At { value: gateway, span } = gateway;
-    let fits = |l: &&Listen| {
-        l.transport == gateway.transport && l.address.is_ipv4() == gateway.remote.is_ipv4()
+    let Place::Address(to) = &gateway.place else {
+        if gateway.sources.is_empty() && gateway.inbound {
+            let message =
+                format!("where calls from gateway `{}` come from is not known", gateway.name);
+            let mistake = Mistake::warning("no-source", message).at(span.clone());
+            let mistake = mistake.label("its uri is a name: they are a stranger's");
+            let help = "add sources = [\"203.0.113.0/28\"], or inbound = false";
+            written.mistakes.push(mistake.help(help));
+        }
+        return;
     };
+    let Destination { transport, address: remote } = *to;
+    let fits = |l: &&Listen| l.transport == transport && l.address.is_ipv4() == remote.is_ipv4();
     if !listen.iter().any(|l| fits(&l)) {
-        let family = if gateway.remote.is_ipv4() { "IPv4" } else { "IPv6" };
+        let family = if remote.is_ipv4() { "IPv4" } else { "IPv6" };
         let message = format!("nothing in `sip.listen` can reach gateway `{}`", gateway.name);
-        let label = format!("needs a {} listener of {family}", gateway.transport);
+        let label = format!("needs a {transport} listener of {family}");
         let span = span.clone();
         return written.mistakes.push(Mistake::error("no-listener", message).at(span).label(label));
     }
     let is_us = |l: Listen| {
-        let here = l.address.ip() == gateway.remote.ip()
-            || (l.address.ip().is_unspecified() && gateway.remote.ip().is_loopback());
-        here && l.address.port() == gateway.remote.port()
+        let here = l.address.ip() == remote.ip()
+            || (l.address.ip().is_unspecified() && remote.ip().is_loopback());
+        here && l.address.port() == remote.port()
     };
     if listen.iter().filter(fits).any(|l| is_us(*l)) {
         let message = format!("gateway `{}` is this server itself", gateway.name);
-        let label = format!("we listen on {}", gateway.remote);
+        let label = format!("we listen on {remote}");
         written
             .mistakes
             .push(Mistake::error("gateway-is-us", message).at(span.clone()).label(label));

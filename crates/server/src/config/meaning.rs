@@ -5,15 +5,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sip_core::config::{Algorithm, Auth, Forking, Network, Registrar, SourceRate};
+use sip_core::config::{Algorithm, Auth, Dns, Forking, Network, Registrar, SourceRate};
 use sip_core::flow::Transport;
 use store::Home;
 
 use super::dispatch::{self, Around, Balance, Dispatch};
-use super::duration;
 use super::file::{At, Written};
 use super::limit;
 use super::mistake::{Mistake, nearest};
+use super::{dns, duration};
+use crate::resolver::Rules;
 
 /// SIP's port (RFC 3261 §19.1.2).
 pub(super) const PORT: u16 = 5060;
@@ -76,6 +77,9 @@ pub struct Settings {
     pub dispatch: Dispatch,
     /// Stream connections at the same time.
     pub connections_max: usize,
+    pub dns: Dns,
+    /// The same section, as far as the resolver acts on it.
+    pub resolver: Rules,
     pub store: Home,
     /// None: `memory:` has no directory to put a socket into.
     pub admin: Option<PathBuf>,
@@ -109,6 +113,7 @@ impl Settings {
         let store = store(written, flags);
         let (log_level, log_format) = log(written, flags);
         let domains = domains(written, flags);
+        let (dns, resolver) = dns::read(written);
         let mut settings = Self {
             listen: listen(written, flags),
             redirect_domains: redirect_domains(written, &domains),
@@ -130,6 +135,8 @@ impl Settings {
             dispatch: Dispatch::default(),
             connections_max: count(written, "limits", "connections", 1..=1_000_000)
                 .unwrap_or(20_000),
+            dns,
+            resolver,
             admin: admin(written, flags, &store),
             store,
             log_level,
@@ -372,7 +379,7 @@ fn spread(written: &mut Written<'_>) -> Spread {
     }
 }
 
-fn period(
+pub(super) fn period(
     written: &mut Written<'_>,
     section: &str,
     key: &str,

@@ -4,6 +4,7 @@
 pub mod dispatch;
 #[cfg(test)]
 mod dispatch_tests;
+pub mod dns;
 pub mod duration;
 pub mod file;
 pub mod gateway;

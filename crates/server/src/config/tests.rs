@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use sip_core::locate::Place;
+
 use super::*;
 
 pub(super) fn of(source: &str) -> Loaded {
@@ -49,6 +51,12 @@ nonce_lifetime = "1m"
 [limits]
 trusted = ["10.0.0.0/8", "192.0.2.7"]
 connections = 500
+[dns]
+servers = ["192.0.2.53", "[2001:db8::53]:5353"]
+hosts = ""
+query_timeout = "1s"
+timeout = "2s"
+allow_local = false
 [store]
 url = "memory:"
 [admin]
@@ -68,6 +76,11 @@ format = "json"
     assert_eq!(s.registrar.expires_default, Duration::from_secs(300));
     assert_eq!(s.auth.algorithms[0], sip_core::config::Algorithm::Sha256);
     assert_eq!(s.trusted[1].prefix, 32);
+    assert_eq!(s.resolver.servers[0], "192.0.2.53:53".parse().unwrap());
+    assert_eq!(s.resolver.servers[1], "[2001:db8::53]:5353".parse().unwrap());
+    assert_eq!((s.resolver.hosts, s.dns.allow_local), (None, false));
+    assert_eq!(s.resolver.query_timeout, Duration::from_secs(1));
+    assert_eq!(s.dns.patience, Duration::from_secs(2));
     assert_eq!(s.store, store::Home::Memory);
     assert_eq!((s.log_level, s.log_format), (LogLevel::Debug, LogFormat::Json));
 }
@@ -239,9 +252,12 @@ do = { set = "core" }
     let members: Vec<String> = settings
         .dispatch
         .members("core")
-        .map(|g| format!("{} {} {} {}", g.name, g.transport, g.remote, g.weight))
+        .map(|g| match &g.place {
+            Place::Address(to) => format!("{} {to} {}", g.name, g.weight),
+            Place::Name(sought) => panic!("{sought:?}"),
+        })
         .collect();
-    assert_eq!(members, ["core-a udp 10.0.1.1:5060 50", "core-b tcp 10.0.1.2:5060 1"]);
+    assert_eq!(members, ["core-a udp:10.0.1.1:5060 50", "core-b tcp:10.0.1.2:5060 1"]);
 }
 
 #[test]
@@ -261,7 +277,7 @@ fn what_a_balancer_cannot_do_is_said() {
     assert_eq!(with(gateway), ["twice"]);
     let second =
         |uri: &str| with(&format!("[[gateway]]\nname = \"b\"\nset = \"core\"\nuri = \"{uri}\"\n"));
-    assert_eq!(second("sip:core.example"), ["bad-uri"]);
+    assert_eq!(second("sip:core.example"), ["no-source", "needs-state"]);
     assert_eq!(second("sips:10.0.1.1"), ["bad-uri"]);
     assert_eq!(second("sip:10.0.1.2;transport=tcp"), ["no-listener"]);
     assert_eq!(second("sip:[2001:db8::1]"), ["no-listener"]);

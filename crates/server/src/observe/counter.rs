@@ -32,6 +32,9 @@ counters! {
     calls_refused,
     calls_ended,
     transaction_timeouts,
+    names_unresolved,
+    /// Next hops that were no good, where another of the same name was tried.
+    next_hops_failed,
     limits_hit,
     /// Requests of strangers who asked too much, and anything from who is kept out.
     dropped_unverified,
@@ -40,6 +43,8 @@ counters! {
     shed,
     /// Bans made because somebody guessed passwords.
     bans_made,
+    /// Requests that a gateway has failed and another was asked for.
+    gateways_failed,
     /// A gateway went up or down.
     gateways_changed,
     store_failed,

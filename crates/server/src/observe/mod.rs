@@ -8,6 +8,7 @@ mod throttle;
 use std::io;
 use std::net::SocketAddr;
 
+use sip_core::locate::Why;
 use sip_core::output::{EndedBy, Event, Fault, Removal};
 use sip_core::route::limit;
 use sip_core::time::Instant;
@@ -108,6 +109,12 @@ impl Observer {
             Event::CallEnded { .. } => (&c.calls_ended, LogLevel::Info),
             Event::TransactionTimeout { .. } => (&c.transaction_timeouts, LogLevel::Debug),
             Event::SendFailed { .. } => (&c.sends_failed, LogLevel::Debug),
+            // The name server of the operator is silent, or a stranger has written a name that is not there.
+            Event::Unresolved { why: Why::NotAnswered, .. } => {
+                (&c.names_unresolved, LogLevel::Warn)
+            }
+            Event::Unresolved { .. } => (&c.names_unresolved, LogLevel::Info),
+            Event::FailedOver { .. } => (&c.next_hops_failed, LogLevel::Info),
             Event::LimitHit { limit, .. } => {
                 match *limit {
                     limit::UNVERIFIED => c.dropped_unverified.one(),
@@ -118,6 +125,7 @@ impl Observer {
                 (&c.limits_hit, LogLevel::Warn)
             }
             Event::GatewayChanged { state: "down", .. } => (&c.gateways_changed, LogLevel::Warn),
+            Event::GatewayFailed { .. } => (&c.gateways_failed, LogLevel::Info),
             Event::GatewayChanged { .. } => (&c.gateways_changed, LogLevel::Info),
             Event::Banned { .. } => (&c.bans_made, LogLevel::Warn),
             Event::StoreFailed { .. } => (&c.store_failed, LogLevel::Error),
@@ -161,6 +169,15 @@ impl Observer {
             Event::Redirected { flow, call_id } => {
                 let call_id = Value::from(&**call_id);
                 line("redirected", &[("from", Value::Flow(*flow)), ("call_id", call_id)]);
+            }
+            Event::GatewayFailed { call_id, gateway, next, status, .. } => {
+                let fields = [
+                    ("gateway", Value::from(&**gateway)),
+                    ("status", u64::from(*status).into()),
+                    ("next", (&**next).into()),
+                    ("call_id", (&**call_id).into()),
+                ];
+                line("gateway_failed", &fields);
             }
             Event::GatewayChanged { gateway, state, why } => {
                 let fields = [
@@ -207,30 +224,37 @@ impl Observer {
                 let call_id = Value::from(&**call_id);
                 line("send_failed", &[("to", Value::Flow(*flow)), ("call_id", call_id)]);
             }
+            Event::Unresolved { call_id, uri, why } => {
+                let why = unresolved(*why);
+                let (uri, call_id) = (Value::from(&**uri), Value::from(&**call_id));
+                line("unresolved", &[("to", uri), ("why", why.into()), ("call_id", call_id)]);
+            }
+            Event::FailedOver { call_id, from, to, status } => {
+                let why = if *status == 408 { "no answer" } else { "refused" };
+                let fields = [
+                    ("from", Value::Flow(*from)),
+                    ("to", Value::Flow(*to)),
+                    ("why", why.into()),
+                    ("call_id", (&**call_id).into()),
+                ];
+                line("failed_over", &fields);
+            }
             Event::LimitHit { limit, flow } => {
                 let from = flow.map_or(Value::Text(""), Value::Flow);
                 line("limit_hit", &[("limit", (*limit).into()), ("from", from)]);
             }
             Event::Banned { row, flow } => {
                 let network = row.network.to_string();
-                let seconds = row.until.since(now).as_secs();
                 let fields = [
                     ("network", Value::from(&*network)),
-                    ("for", seconds.into()),
+                    ("for", row.until.since(now).as_secs().into()),
                     ("why", "guessed passwords".into()),
                     ("from", Value::Flow(*flow)),
                 ];
                 line("banned", &fields);
             }
             // Said by `write`.
-            Event::BindingAdded { .. }
-            | Event::BindingRefreshed { .. }
-            | Event::BindingRemoved { .. }
-            | Event::CallAnswered { .. }
-            | Event::CallEnded { .. }
-            | Event::Redirected { .. }
-            | Event::GatewayChanged { .. }
-            | Event::StoreFailed { .. } => {}
+            _ => {}
         }
     }
 
@@ -251,5 +275,15 @@ impl Observer {
         fields.extend(ended_by.map(|by| ("ended_by", Value::from(by))));
         fields.push(("call_id", (&*call.call_id).into()));
         self.log.line(now, level, name, &fields);
+    }
+}
+
+const fn unresolved(why: Why) -> &'static str {
+    match why {
+        Why::NotFound => "no such name, or no address",
+        Why::NoTransport => "reachable only by what we do not speak",
+        Why::Local => "leads to this machine or its link; dns.allow_local is off",
+        Why::NotAnswered => "no name server answered in time",
+        Why::Ourselves => "leads back to us",
     }
 }

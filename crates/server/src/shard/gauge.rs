@@ -27,7 +27,7 @@ impl Gauge {
     /// A batch was read that was not full. Nothing to do in the usual case.
     pub fn emptied(&mut self, now: Instant) -> Option<u32> {
         self.full_at = None;
-        if self.regulator.share() == 0 {
+        if self.regulator.is_calm() {
             return None;
         }
         self.looked_at = now;

@@ -27,6 +27,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::clock::Clock;
 use crate::observe::Observer;
+use crate::resolver::Questions;
 use crate::start;
 use crate::stream::{Connection, Streams};
 use crash::CrashFolder;
@@ -40,7 +41,7 @@ pub const TENDING: u16 = 0;
 /// A node that panicked so often is made anew: its tables cannot be trusted any more.
 const PANICS_MAX: u32 = 8;
 
-/// Which node asked the store what.
+/// Which node asked what.
 pub type Asker = (u16, AskId);
 
 pub struct Shell {
@@ -51,6 +52,8 @@ pub struct Shell {
     pub streams: Streams,
     /// None when nothing is to be kept (`memory:`).
     pub writer: Option<Writer<Asker>>,
+    /// Questions to the DNS.
+    pub questions: Questions,
     pub links: Vec<WorkerLink>,
     pub crash: CrashFolder,
     /// Set: this is a stateless proxy, and there are no nodes.
@@ -90,6 +93,7 @@ pub struct Parts {
     pub observer: Observer,
     pub streams: Streams,
     pub writer: Option<Writer<Asker>>,
+    pub questions: Questions,
     pub crash: CrashFolder,
     pub stateless: Option<Arc<stateless::Settings>>,
 }
@@ -97,7 +101,8 @@ pub struct Parts {
 impl Shell {
     /// One link per worker; what comes out of the other end of `opens` is the worker's to open.
     pub fn new(parts: Parts, opens: Vec<mpsc::UnboundedSender<Arc<Connection>>>) -> Self {
-        let Parts { clock, config, shared, observer, streams, writer, crash, stateless } = parts;
+        let Parts { clock, config, shared, observer, streams, writer, questions, crash, stateless } =
+            parts;
         let cell = |index| NodeCell {
             node: Mutex::new(Node::new(index, Arc::clone(&config), Arc::clone(&shared))),
             deadline: AtomicU64::new(u64::MAX),
@@ -125,6 +130,7 @@ impl Shell {
             observer,
             streams,
             writer,
+            questions,
             links,
             crash,
             stateless,
@@ -256,6 +262,7 @@ impl Shell {
             steps: sum.steps + one.steps,
             calls: sum.calls + one.calls,
             registers_pending: sum.registers_pending + one.registers_pending,
+            questions: sum.questions + one.questions,
         })
     }
 }

@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use sip_core::config::{Config, Network};
+use sip_core::dispatcher::gateway::Way;
 use sip_core::dispatcher::hash::{HashedSet, Member};
 use sip_core::dispatcher::route::{Action, Gateways, Ring, Route, Source, When, Who, Whom};
 use sip_core::dispatcher::set::Set;
 use sip_core::dispatcher::{self, Dispatcher};
-use sip_core::flow::{ConnectionId, Flow};
+use sip_core::locate::{Destination, Place};
 use sip_core::shared::Shared;
 use sip_core::stateless;
 
@@ -20,7 +21,19 @@ use crate::config::{Balance, Dispatch, gateway, route};
 
 type Gateway = dispatcher::gateway::Gateway;
 
-pub fn dispatcher(
+/// Puts them into the core's configuration.
+pub fn configure(
+    written: &Dispatch,
+    config: &mut Config,
+    shared: &Shared,
+) -> Result<(), StartError> {
+    let dispatcher = dispatcher(written, config, shared)?;
+    config.limits.peers = peers(&dispatcher);
+    config.dispatcher = Arc::new(dispatcher);
+    Ok(())
+}
+
+fn dispatcher(
     written: &Dispatch,
     config: &Config,
     shared: &Shared,
@@ -58,14 +71,20 @@ fn one(
     config: &Config,
     shared: &Shared,
 ) -> Result<Gateway, StartError> {
-    let (transport, remote) = (gateway.transport, gateway.remote);
-    let listener = config
-        .listener_for(transport, remote)
-        .ok_or_else(|| StartError::Unreachable { gateway: gateway.name.clone(), transport })?;
+    let way = match &gateway.place {
+        Place::Address(Destination { transport, address }) => {
+            let flow = config.flow_to(*transport, *address);
+            Way::Flow(flow.ok_or_else(|| StartError::Unreachable {
+                gateway: gateway.name.clone(),
+                transport: *transport,
+            })?)
+        }
+        Place::Name(sought) => Way::Name(Box::new(sought.clone())),
+    };
     Ok(Gateway {
         name: gateway.name.as_str().into(),
         host: gateway.host.as_str().into(),
-        flow: Flow { transport, listener, connection: ConnectionId::NONE, remote },
+        way,
         weight: gateway.weight,
         priority: gateway.priority,
         caps: gateway.caps,
@@ -102,9 +121,10 @@ pub async fn recall(
 }
 
 /// Where gateways send from: they are not limited as strangers are.
-pub fn peers(dispatcher: &Dispatcher) -> Vec<Network> {
+fn peers(dispatcher: &Dispatcher) -> Vec<Network> {
     let of = |gateway: &Arc<Gateway>| {
-        let own = gateway.sources.is_empty().then(|| gateway.flow.remote.ip().into());
+        let own = gateway.address().filter(|_| gateway.sources.is_empty());
+        let own = own.map(|own| own.ip().into());
         gateway.sources.iter().copied().chain(own).collect::<Vec<_>>()
     };
     dispatcher.gateways().iter().flat_map(of).collect()
@@ -182,7 +202,8 @@ pub fn members(written: &Dispatch, balance: &Balance, config: &Config) -> statel
     for gateway in written.members(&balance.set) {
         let Some(known) = config.dispatcher.gateway(&gateway.name) else { continue };
         let live = Arc::clone(&known.live);
-        let hop = stateless::Hop { flow: known.flow, is_fixed: gateway.is_fixed, live };
+        let Way::Flow(flow) = known.way else { continue };
+        let hop = stateless::Hop { flow, is_fixed: gateway.is_fixed, live };
         members.push(Member::new(&gateway.name, gateway.weight, hop));
     }
     let sources: Vec<Source> = balance.sources.clone();

@@ -11,6 +11,7 @@ mod fake;
 mod gateway;
 mod limit;
 mod load;
+mod name;
 mod panic;
 mod phone_call;
 mod phone_failure;

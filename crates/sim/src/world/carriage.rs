@@ -5,8 +5,8 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use sip_core::flow::{ConnectionId, Flow, Transport};
-use sip_core::input::Input;
-use sip_core::output::{Ask, ClientToken, Transmit};
+use sip_core::input::{Answer, Input};
+use sip_core::output::{Ask, ClientToken, Question, Transmit};
 use sip_core::route::nat;
 use sip_core::time::{Duration, Instant};
 use sip_message::frame::{Frame, Framer};
@@ -158,7 +158,13 @@ impl World {
             }
             for Ask { id, question } in outbox.asks {
                 let Some(s) = self.servers.get(server) else { continue };
-                let (at, answer) = s.answer(self.seed, self.now, &question);
+                let (at, answer) = match question {
+                    Question::Store(rows) => s.answer(self.seed, self.now, &rows),
+                    Question::Resolve { query, until } => {
+                        let (at, resolution) = self.dns.answer(self.now, &query, until);
+                        (at, Answer::Resolved(resolution))
+                    }
+                };
                 self.post(
                     at,
                     Parcel::Work { server, node, input: Input::Answer { ask: id, answer } },
@@ -182,6 +188,13 @@ impl World {
             );
         }
         if flow.transport == Transport::Udp {
+            if self.refusing.contains(&flow.remote)
+                && let Some(token) = token
+            {
+                let input = Input::Unreachable { token, remote: flow.remote };
+                let at = self.now + Duration::from_millis(1);
+                self.post(at, Parcel::Work { server, node, input });
+            }
             return self.send_datagram(place, source, flow.remote, bytes);
         }
         let way = self.stream_from_server(server, flow);
@@ -346,7 +359,7 @@ impl World {
     }
 
     /// Whoever listens at this address and port.
-    fn place_of(&self, address: SocketAddr) -> Option<PlaceId> {
+    pub(crate) fn place_of(&self, address: SocketAddr) -> Option<PlaceId> {
         let found = self.places.iter().position(|p| p.ips.contains(&address.ip()))?;
         let listens = match self.places.get(found).map(|p| &p.kind) {
             Some(Kind::Phone(phone)) => {

@@ -22,6 +22,7 @@ use sip_core::time::{Duration, Instant};
 use sip_core::ua::NextHop;
 use sip_message::frame::Framer;
 
+use crate::dns::Dns;
 use crate::heard::Heard;
 use crate::network::{Network, PlaceId};
 use crate::phone::Phone;
@@ -98,6 +99,9 @@ pub struct World {
     pub segment: usize,
     /// Violations that this scenario provokes on purpose contain one of these words.
     pub allowed: Vec<String>,
+    pub dns: Dns,
+    /// Where nobody listens, and the network says so (ICMP).
+    pub refusing: Vec<SocketAddr>,
     servers: Vec<Server>,
     phones: Vec<Phone>,
     places: Vec<Place>,
@@ -119,6 +123,8 @@ impl World {
             trace: Trace::default(),
             segment: 0,
             allowed: Vec::new(),
+            dns: Dns::new(),
+            refusing: Vec::new(),
             servers: Vec::new(),
             phones: Vec::new(),
             places: Vec::new(),

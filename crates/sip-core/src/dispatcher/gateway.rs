@@ -1,6 +1,7 @@
 //! One gateway: where it is, how much it may carry, who may speak for it. It is the configuration's; what changes while
 //! the server runs is its [`Live`].
 
+use core::net::SocketAddr;
 use std::sync::Arc;
 
 use sip_message::{Scheme, Uri};
@@ -9,6 +10,7 @@ use super::health::Thresholds;
 use super::live::{Caps, Live, Seat};
 use crate::config::Network;
 use crate::flow::Flow;
+use crate::locate::Sought;
 use crate::time::{Duration, Instant};
 
 #[derive(Clone, Debug)]
@@ -16,7 +18,7 @@ pub struct Gateway {
     pub name: Box<str>,
     /// What stands behind the `@` of a Request-URI for it: `203.0.113.99:5060;transport=tcp`.
     pub host: Box<str>,
-    pub flow: Flow,
+    pub way: Way,
     /// Its share; 0: it is given nothing.
     pub weight: u32,
     /// Those of a lower priority are used when none of a higher one can be.
@@ -36,6 +38,14 @@ pub struct Gateway {
     pub live: Arc<Live>,
 }
 
+/// Where a gateway is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Way {
+    Flow(Flow),
+    /// Its addresses have to be found out (RFC 3263).
+    Name(Box<Sought>),
+}
+
 /// How a gateway is asked whether it is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {
@@ -48,6 +58,14 @@ pub struct Probe {
 }
 
 impl Gateway {
+    /// Where it listens, if it is not a name.
+    pub const fn address(&self) -> Option<SocketAddr> {
+        match &self.way {
+            Way::Flow(flow) => Some(flow.remote),
+            Way::Name(_) => None,
+        }
+    }
+
     /// Room for one more call; see [`Live::take_seat`]. `urgent`: there is always room.
     pub fn take_seat(&self, now: Instant, urgent: bool) -> Option<Seat> {
         self.live.take_seat(now, if urgent { Caps::default() } else { self.caps })
@@ -149,11 +167,11 @@ pub(crate) mod tests {
     use crate::flow::ListenerId;
 
     pub(crate) fn gateway(name: &str, address: &str) -> Gateway {
-        let remote: core::net::SocketAddr = address.parse().unwrap();
+        let remote: SocketAddr = address.parse().unwrap();
         Gateway {
             name: name.into(),
             host: address.into(),
-            flow: Flow::udp(ListenerId(0), remote),
+            way: Way::Flow(Flow::udp(ListenerId(0), remote)),
             weight: 1,
             priority: 0,
             caps: Caps::default(),

@@ -56,8 +56,8 @@ impl Dispatcher {
         let mut addresses: Vec<(IpAddr, usize)> = Vec::new();
         for (at, gateway) in gateways.iter().enumerate() {
             addresses.extend(gateway.sources.iter().filter_map(|n| Some((n.single()?, at))));
-            if gateway.sources.is_empty() {
-                addresses.push((gateway.flow.remote.ip().to_canonical(), at));
+            if let (true, Some(own)) = (gateway.sources.is_empty(), gateway.address()) {
+                addresses.push((own.ip().to_canonical(), at));
             }
         }
         addresses.sort_unstable();
@@ -96,8 +96,8 @@ impl Dispatcher {
         let known = same.filter_map(|(_, at)| self.gateways.get(*at));
         // Without a word about it, a gateway speaks from where it listens: others may live at its address.
         let own_port = |gateway: &&Arc<Gateway>| {
-            let own = gateway.flow.remote.port();
-            !gateway.sources.is_empty() || own == remote.port() || own == port
+            let own = gateway.address().map(|own| own.port());
+            !gateway.sources.is_empty() || own == Some(remote.port()) || own == Some(port)
         };
         let wide = || {
             let within = |gateway: &&Arc<Gateway>| gateway.sources.iter().any(|n| n.contains(ip));

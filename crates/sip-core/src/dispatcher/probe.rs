@@ -6,10 +6,12 @@ use core::fmt::Write as _;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::gateway::{Gateway, Probe};
+use super::gateway::{Gateway, Probe, Way};
 use super::health::{Action, Event as Outcome, Health, State};
 use crate::config::Listener;
-use crate::output::Event;
+use crate::flow::Flow;
+use crate::locate::{Needs, Query, Resolution, Search};
+use crate::output::{Ask, AskId, Event, Question};
 use crate::proxy::forward::push_via;
 use crate::seal::Purpose;
 use crate::shard;
@@ -20,6 +22,9 @@ use crate::turn::Turn;
 
 /// Names of contexts from here on are those of probes: the proxy uses none of them.
 pub const CONTEXTS: u32 = 0xffff_0000;
+
+/// Questions to the DNS with this bit are those of probes.
+const ASKS: u64 = 1 << 63;
 
 /// The longest pause between two questions to a gateway that is down, unless the usual one is longer.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
@@ -50,6 +55,8 @@ struct Entry {
     failures: u32,
     /// The question under way, and when it was asked.
     asked: Option<(ClientId, Instant)>,
+    /// An address is looked for.
+    looking: Option<(AskId, Query, Box<Search>)>,
     due: Instant,
 }
 
@@ -83,6 +90,7 @@ impl Prober {
                     cseq: 0,
                     failures: 0,
                     asked: None,
+                    looking: None,
                     due: turn.now + STAGGER * u32::try_from(at).unwrap_or(0),
                 },
             };
@@ -146,6 +154,30 @@ impl Prober {
         });
     }
 
+    /// The DNS has spoken; whether it was to a question of a probe.
+    pub fn resolved(
+        &mut self,
+        turn: &mut Turn<'_>,
+        transactions: &mut TransactionLayer,
+        ask: AskId,
+        resolution: &Resolution,
+    ) -> bool {
+        if ask.0 & ASKS == 0 {
+            return false;
+        }
+        let is_it = |entry: &Entry| entry.looking.as_ref().is_some_and(|(id, ..)| *id == ask);
+        let Some(at) = self.entries.iter().position(is_it) else { return true };
+        let Some(entry) = self.entries.get_mut(at) else { return true };
+        let Some((_, query, mut search)) = entry.looking.take() else { return true };
+        let hops = &turn.shared.hops;
+        let is_silent = *resolution == Resolution::Failed;
+        let found = hops.store(turn.now, query, resolution.clone());
+        let needs = search.answer(turn.now, turn.config, hops, (&found, is_silent));
+        let due = entry.look(turn, transactions, at, (search, needs));
+        self.set_due(at, due);
+        true
+    }
+
     /// It could not be sent, or the transaction has timed out.
     pub fn failed(&mut self, turn: &mut Turn<'_>, context: ContextId) {
         self.outcome(turn, context, None, |_| Err("it cannot be reached".to_owned()));
@@ -178,7 +210,9 @@ impl Entry {
         transactions: &mut TransactionLayer,
         at: usize,
     ) -> Instant {
-        if let Some((_, asked_at)) = self.asked.take() {
+        self.looking = None;
+        if let Some((client, asked_at)) = self.asked.take() {
+            transactions.give_up(turn.now, client, turn.out);
             let silent = format!("no answer in {} s", self.probe.timeout.as_secs_f32());
             self.learn(turn, Err(silent), None);
             let due = asked_at + self.pause();
@@ -189,12 +223,60 @@ impl Entry {
         if self.gateway.live.is_disabled() {
             return turn.now + self.probe.every;
         }
-        match self.send(turn, transactions, at) {
+        match self.gateway.way.clone() {
+            Way::Flow(flow) => self.ask(turn, transactions, at, flow),
+            Way::Name(sought) => {
+                let key = turn.shared.seal.mac(Purpose::Path, &[self.call_id.as_bytes()]);
+                let mut search = Box::new(Search::new(&sought, key, turn.config));
+                let needs = search.next(turn.now, turn.config, &turn.shared.hops);
+                self.look(turn, transactions, at, (search, needs))
+            }
+        }
+    }
+
+    /// Sends the question.
+    fn ask(
+        &mut self,
+        turn: &mut Turn<'_>,
+        transactions: &mut TransactionLayer,
+        at: usize,
+        flow: Flow,
+    ) -> Instant {
+        match self.send(turn, transactions, at, flow) {
             Some(client) => {
                 self.asked = Some((client, turn.now));
                 turn.now + self.probe.timeout
             }
             None => turn.now + self.probe.every,
+        }
+    }
+
+    /// RFC 3263 §4: goes on looking for an address of its name.
+    fn look(
+        &mut self,
+        turn: &mut Turn<'_>,
+        transactions: &mut TransactionLayer,
+        at: usize,
+        (mut search, mut needs): (Box<Search>, Needs),
+    ) -> Instant {
+        loop {
+            needs = match needs {
+                Needs::Query(query, until) => {
+                    let id = AskId(ASKS | turn.now.0 << 8 | at as u64 & 0xff);
+                    let question = Question::Resolve { query: query.clone(), until };
+                    turn.out.asks.push(Ask { id, question });
+                    self.looking = Some((id, query, search));
+                    return until.max(turn.now + Duration::from_millis(1));
+                }
+                Needs::Try(to) => match turn.config.flow_to(to.transport, to.address) {
+                    Some(flow) => return self.ask(turn, transactions, at, flow),
+                    None => search.next(turn.now, turn.config, &turn.shared.hops),
+                },
+                Needs::End(_) => {
+                    self.learn(turn, Err("its name leads nowhere".to_owned()), None);
+                    return turn.now + self.pause();
+                }
+            };
         }
     }
 
@@ -242,8 +324,8 @@ impl Entry {
         turn: &mut Turn<'_>,
         transactions: &mut TransactionLayer,
         at: usize,
+        flow: Flow,
     ) -> Option<ClientId> {
-        let flow = self.gateway.flow;
         let listener = turn.config.listener(flow.listener)?;
         let context = ContextId(CONTEXTS + u32::try_from(at).ok()?);
         let (client, branch) = transactions.reserve(Kind::NonInvite, context, 0, 0).ok()?;

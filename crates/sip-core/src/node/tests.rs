@@ -4,6 +4,7 @@ mod call;
 mod cancel;
 mod dialog;
 mod fork;
+mod hop;
 mod identity;
 mod limit;
 mod reach;

@@ -6,6 +6,7 @@
 //! step           §16.6    one after the other: who is tried next, and when
 //! response       §16.7    what comes back
 //! best           §16.7    the best of it
+//! hop            §16.6    a target that is a name (RFC 3263)
 //! search         §16.5    redirections and forwarding: where a search goes on
 //! trunk                   calls through gateways, and how many there are
 //! cancel         §16.10   giving up, for the caller or for a better answer
@@ -19,6 +20,7 @@
 mod best;
 pub mod cancel;
 pub mod forward;
+mod hop;
 pub mod record_route;
 pub mod response;
 pub mod search;
@@ -37,10 +39,12 @@ use smallvec::SmallVec;
 use crate::dispatcher::calls::{Calls, Trunk};
 use crate::dispatcher::probe;
 use crate::flow::Flow;
+use crate::locate::Sought;
 use crate::registrar::binding::ContactUri;
 use crate::time::{Duration, Instant};
 use crate::transaction::{ClientId, ContextId, ServerId};
 use best::Best;
+use hop::{Hop, Questions, Seeking};
 use record_route::Sealed;
 use search::Search;
 use step::Rest;
@@ -53,9 +57,17 @@ const RETRY_AFTER_FULL: u32 = 5;
 #[derive(Clone, Debug)]
 pub struct Target {
     pub uri: TargetUri,
-    pub flow: Flow,
+    pub next: Next,
     /// How much it is preferred, in thousandths (RFC 3261 §16.6: the order of the target set).
     pub q: u16,
+}
+
+/// The way to a target (RFC 3261 §16.6 step 7).
+#[derive(Clone, Debug)]
+pub enum Next {
+    Flow(Flow),
+    /// Its addresses have to be found out.
+    Name(Box<Sought>),
 }
 
 /// The Request-URI of one fork (RFC 3261 §16.6 step 2).
@@ -79,12 +91,22 @@ pub struct Step {
     pub targets: Targets,
     /// How long an INVITE may ring here before it is cancelled and the next step begins; `None`: until Timer C.
     pub timeout: Option<Duration>,
+    pub extra: Extra,
+}
+
+/// What the copies of a step have that the request has not.
+#[derive(Clone, Debug, Default)]
+pub struct Extra {
     /// Whole header lines that tell who passed the request on. They stand in place of its own Diversions.
     pub diversion: Option<Arc<[u8]>>,
-    /// More header lines for it.
+    /// More of them.
     pub lines: Option<Arc<[u8]>>,
     /// It goes to a gateway.
     pub trunk: Option<Arc<Trunk>>,
+}
+
+impl Extra {
+    pub const NOTHING: Self = Self { diversion: None, lines: None, trunk: None };
 }
 
 /// In the order in which they are tried.
@@ -109,12 +131,17 @@ impl Plan {
     pub const fn new(steps: Steps, own_routes: usize, kind: Kind, loop_hash: u32) -> Self {
         Self { steps, own_routes, kind, loop_hash, search: None, cancels: true }
     }
+
+    /// What the copies of a request need of it.
+    fn without_steps(&self) -> Self {
+        Self::new(Steps::new(), self.own_routes, self.kind, self.loop_hash)
+    }
 }
 
 impl Step {
     /// Everybody at once, for as long as it takes.
     pub const fn new(targets: Targets) -> Self {
-        Self { targets, timeout: None, diversion: None, lines: None, trunk: None }
+        Self { targets, timeout: None, extra: Extra::NOTHING }
     }
 }
 
@@ -153,6 +180,8 @@ struct ResponseContext {
     /// Where the request came from.
     flow: Flow,
     forks: SmallVec<[Fork; 1]>,
+    /// Forks that have nobody to send to yet: they are to names.
+    seeking: Vec<Seeking>,
     /// The first fork of the step under way; those before are of steps whose time is over.
     step_at: u16,
     best: Option<Best>,
@@ -181,6 +210,28 @@ struct Fork {
     breadth: u8,
     /// Challenge lines of a 401 or 407, to be joined with those of the others (RFC 3261 §16.7 step 7).
     challenges: Option<Box<[u8]>>,
+    /// It is to a name,
+    is_named: bool,
+    /// and may be followed by another.
+    hop: Option<Box<Hop>>,
+}
+
+impl Fork {
+    const fn new(client: ClientId, flow: Flow, timer_c: Option<TimerId>, breadth: u8) -> Self {
+        Self {
+            client,
+            flow,
+            timer_c,
+            ended: false,
+            heard: false,
+            trunk: None,
+            timed_out: false,
+            breadth,
+            challenges: None,
+            is_named: false,
+            hop: None,
+        }
+    }
 }
 
 /// All that is being forwarded by one node.
@@ -196,6 +247,7 @@ pub struct Proxy {
     asking: Vec<(ContextId, bool)>,
     /// Those that stand at gateways.
     calls: Calls,
+    questions: Questions,
     /// Outgoing bytes are written here first: their length is known only then.
     scratch: Vec<u8>,
     /// The lines that are new in a copy, before they are put into it.
@@ -222,6 +274,10 @@ impl Proxy {
     /// Calls that stand at gateways.
     pub fn calls_len(&self) -> usize {
         self.calls.len()
+    }
+
+    pub fn questions_len(&self) -> usize {
+        self.questions.len()
     }
 
     pub fn next_deadline(&self) -> Option<Instant> {

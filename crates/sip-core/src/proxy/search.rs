@@ -41,6 +41,8 @@ pub struct Hunt {
     pub gateways: Gateways,
     /// What the gateways are asked for.
     pub number: Box<[u8]>,
+    /// Who is asked now.
+    pub gateway: Box<str>,
     /// Who was tried, or passed over because there was no room.
     pub tried: Tried,
     /// Whom we may assert as the caller, to those who are trusted: whole header lines.
@@ -75,6 +77,8 @@ pub struct Onward {
     pub steps: Steps,
     /// Every Contact of the redirection is followed, so that the caller need not be told of it.
     pub is_whole: bool,
+    /// Another gateway is tried instead of this one.
+    pub instead_of: Option<Box<str>>,
 }
 
 /// A 3xx that may be followed.
@@ -131,7 +135,13 @@ impl Proxy {
                 (true, true) => Occasion::Unanswered,
                 (true, false) => Occasion::Failed { status, rang },
             };
-            let Onward { steps, is_whole } = rest.ask(turn, occasion, &policy);
+            let Onward { steps, is_whole, instead_of } = rest.ask(turn, occasion, &policy);
+            if let Some(gateway) = instead_of {
+                let status = if unanswered { 408 } else { status };
+                active.tell_of_gateway(turn, gateway, status, &steps);
+            }
+            let Some(active) = self.active(name) else { continue };
+            let Some(rest) = &mut active.rest else { continue };
             let goes_on = !steps.is_empty();
             rest.set_steps(steps);
             if !is_whole {
@@ -144,6 +154,9 @@ impl Proxy {
                     // Who has been silent may go on being so.
                     for fork in active.forks.iter_mut().filter(|fork| !fork.ended) {
                         fork.timed_out = true;
+                        if fork.trunk.is_some() && !fork.heard {
+                            transactions.give_up(turn.now, fork.client, turn.out);
+                        }
                     }
                     self.cancel_forks(turn, transactions, name);
                 }

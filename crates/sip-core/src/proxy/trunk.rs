@@ -6,9 +6,10 @@ use std::sync::Arc;
 use sip_message::{Head, Method, Name};
 
 use super::record_route::Sender;
-use super::{Kind, Proxy, ResponseContext};
+use super::{Kind, Proxy, ResponseContext, Steps};
 use crate::dispatcher::calls::{CallKey, Trunk};
 use crate::limits::{self, LimitReached};
+use crate::output::Event;
 use crate::time::Duration;
 use crate::transaction::ContextId;
 use crate::turn::Turn;
@@ -78,19 +79,41 @@ impl Proxy {
     /// The time of silence is over.
     pub(super) fn ask_next_gateway(&mut self, context: ContextId) {
         let Some(active) = self.active(context) else { return };
-        let is_silent = active.is_silent();
+        let has_heard_nothing = active.has_heard_nothing();
         if let Some(rest) = &mut active.rest {
             rest.deadline = None;
         }
-        if is_silent {
+        if has_heard_nothing {
             self.ask_policy(context, true);
         }
     }
 }
 
 impl ResponseContext {
+    /// A gateway was no good, and another is asked: the operator wants to know.
+    pub(super) fn tell_of_gateway(
+        &self,
+        turn: &mut Turn<'_>,
+        gateway: Box<str>,
+        status: u16,
+        steps: &Steps,
+    ) {
+        let next = steps.first().and_then(|step| step.extra.trunk.as_ref());
+        let (Some(next), Some(failed)) = (next, self.forks.last()) else { return };
+        let call_id = self.request().map_or(Box::default(), |request| {
+            String::from_utf8_lossy(request.call_id().unwrap_or_default()).into()
+        });
+        turn.out.events.push(Event::GatewayFailed {
+            call_id,
+            gateway,
+            flow: failed.flow,
+            next: next.gateway.name.clone(),
+            status,
+        });
+    }
+
     /// A gateway has been asked and has not said a word.
-    pub(super) fn is_silent(&self) -> bool {
+    pub(super) fn has_heard_nothing(&self) -> bool {
         let mut step = self.forks.iter().skip(usize::from(self.step_at));
         step.all(|fork| fork.trunk.is_some() && !fork.heard && !fork.ended)
     }

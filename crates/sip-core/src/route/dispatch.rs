@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use crate::config::AorBuf;
 use crate::dispatcher::calls::Trunk;
+use crate::dispatcher::gateway::Way;
 use crate::dispatcher::number::Matched;
 use crate::dispatcher::route::{Action, Answer, Gateways, Ring, Route};
 use crate::dispatcher::set::{Algorithm, AllDown, Key, Load, Tried};
 use crate::flow::Flow;
 use crate::proxy::search::{Hunt, Occasion, Onward, Search};
-use crate::proxy::{Plan, Step, Steps, Target, TargetUri};
+use crate::proxy::{Next, Plan, Step, Steps, Target, TargetUri};
 use crate::redirect;
 use crate::registrar::binding::Q_DEFAULT;
 use crate::rejection::Rejection;
@@ -49,7 +50,7 @@ impl Usual {
     pub fn tell(&self, steps: &mut Steps) {
         if !self.lines.is_empty() {
             for step in steps {
-                step.lines = Some(self.lines.as_slice().into());
+                step.extra.lines = Some(self.lines.as_slice().into());
             }
         }
     }
@@ -122,6 +123,7 @@ fn hunt(
     let mut hunt = Hunt {
         gateways: gateways.clone(),
         number: number.into_bytes().into(),
+        gateway: Box::default(),
         tried: Tried::new(),
         identity: identity::for_gateway(turn, facts, &gateways.caller_id).into(),
         key: key(gateways.set.algorithm, facts).into(),
@@ -171,13 +173,14 @@ pub fn key(algorithm: Algorithm, facts: &Facts<'_>) -> Vec<u8> {
 
 /// The next gateway that is there and has room.
 fn next(turn: &Turn<'_>, request: &Request, hunt: &mut Hunt) -> Option<Step> {
-    let Hunt { gateways, number, tried, identity, key } = hunt;
+    let Hunt { gateways, number, gateway: asked, tried, identity, key } = hunt;
     let load = match (request.method(), gateways.urgent) {
         (Method::Invite, false) => Load::Call,
         (Method::Invite, true) => Load::Urgent,
         _ => Load::Message,
     };
     let (gateway, seat) = gateways.set.pick(turn.now, key, tried, load)?;
+    *asked = gateway.name.clone();
     let mut lines = Vec::new();
     if gateway.trusted {
         lines.extend_from_slice(identity);
@@ -185,11 +188,15 @@ fn next(turn: &Turn<'_>, request: &Request, hunt: &mut Hunt) -> Option<Step> {
     if gateways.urgent && request.header(Name::Priority).is_none() {
         lines.extend_from_slice(b"Priority: emergency\r\n");
     }
-    let (uri, flow) = (TargetUri::Other(gateway.uri(number).into()), gateway.flow);
-    let mut step = Step::new(smallvec![Target { uri, flow, q: Q_DEFAULT }]);
+    let uri = TargetUri::Other(gateway.uri(number).into());
+    let next = match &gateway.way {
+        Way::Flow(flow) => Next::Flow(*flow),
+        Way::Name(sought) => Next::Name(sought.clone()),
+    };
+    let mut step = Step::new(smallvec![Target { uri, next, q: Q_DEFAULT }]);
     step.timeout = gateways.failover().silence;
-    step.lines = Some(lines.into()).filter(|lines: &Arc<[u8]>| !lines.is_empty());
-    step.trunk = Some(Arc::new(Trunk { gateway, seat }));
+    step.extra.lines = Some(lines.into()).filter(|lines: &Arc<[u8]>| !lines.is_empty());
+    step.extra.trunk = Some(Arc::new(Trunk { gateway, seat }));
     Some(step)
 }
 
@@ -207,8 +214,10 @@ pub fn go_on(
         Occasion::Failed { status, rang } => !rang && failover.on.contains(status),
         Occasion::Redirected(_) => false,
     };
+    let before = hunt.gateway.clone();
     let step = if wanted { next(turn, request, hunt) } else { None };
-    Onward { steps: step.into_iter().collect(), is_whole: false }
+    let instead_of = step.is_some().then_some(before);
+    Onward { steps: step.into_iter().collect(), is_whole: false, instead_of }
 }
 
 /// RFC 3261 §21: what is said with a status of the operator's choice.

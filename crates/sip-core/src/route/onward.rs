@@ -194,8 +194,8 @@ fn pass_on(
             Ok(Targets::new())
         }
         None => {
-            let flow = locate::next_hop(turn, &parsed)?;
-            Ok(smallvec![Target { uri: TargetUri::Other(uri.into()), flow, q: Q_DEFAULT }])
+            let next = locate::next_hop(turn, &parsed)?;
+            Ok(smallvec![Target { uri: TargetUri::Other(uri.into()), next, q: Q_DEFAULT }])
         }
     }
 }
@@ -213,7 +213,7 @@ fn steps(
     if !search.passed.is_empty() {
         let lines = diversion::lines(request, &search.passed, &search.called);
         for step in &mut steps {
-            step.diversion = Some(lines.as_slice().into());
+            step.extra.diversion = Some(lines.as_slice().into());
         }
     }
     steps
@@ -239,7 +239,7 @@ pub fn go_on(
         Occasion::Failed { status: 486 | 600, .. } => (forwards.busy.as_ref(), Cause::Busy),
         // It rang, and then the phone itself gave up.
         Occasion::Failed { status: 408 | 480, rang: true } => (no_answer, Cause::NoAnswer),
-        Occasion::Failed { status: 404 | 408 | 410 | 480 | 500..=599, rang: false } => {
+        Occasion::Failed { status: 404 | 408 | 410 | 478 | 480 | 500..=599, rang: false } => {
             (forwards.unreachable.as_ref(), Cause::Unreachable)
         }
         Occasion::Failed { .. } => (None, Cause::Unreachable),
@@ -253,7 +253,7 @@ pub fn go_on(
         }
     });
     // What there is to say about it is said by those who did answer.
-    Onward { steps: steps.unwrap_or_default(), is_whole: false }
+    Onward { steps: steps.unwrap_or_default(), is_whole: false, ..Onward::default() }
 }
 
 /// RFC 3261 §16.7 step 4: the users of ours among the Contacts, in the order of their preference; the caller hears of the
@@ -265,7 +265,8 @@ fn redirected(
     contacts: &[Box<[u8]>],
     wish: Disposition,
 ) -> Onward {
-    let mut onward = Onward { steps: Steps::new(), is_whole: !contacts.is_empty() };
+    let mut onward =
+        Onward { steps: Steps::new(), is_whole: !contacts.is_empty(), ..Onward::default() };
     let mut named: SmallVec<[NameAddr<'_>; 4]> =
         contacts.iter().filter_map(|contact| NameAddr::parse(contact).ok()).collect();
     named.sort_by_key(|contact| core::cmp::Reverse(contact.q().unwrap_or(Q_DEFAULT)));

@@ -160,8 +160,8 @@ fn along(turn: &Turn<'_>, screened: &Screened<'_>, sealed: Sealed) -> Result<Cou
                 strict_route = Some(uri.raw.into());
                 routes_popped += 1;
             }
-            let flow = locate::next_hop(turn, &uri)?;
-            smallvec![Target { uri: TargetUri::Unchanged, flow, q: Q_DEFAULT }]
+            let next = locate::next_hop(turn, &uri)?;
+            smallvec![Target { uri: TargetUri::Unchanged, next, q: Q_DEFAULT }]
         }
         None => locate::remote_target(turn, screened)?,
     };

@@ -11,6 +11,7 @@ use crate::dispatcher::hash::Member;
 use crate::dispatcher::route::Source;
 use crate::dispatcher::set::AllDown;
 use crate::flow::Flow;
+use crate::proxy::Next;
 use crate::proxy::record_route::PARAM;
 use crate::rejection::Rejection;
 use crate::route::{condition, locate, own, screen};
@@ -104,7 +105,11 @@ fn outwards(
     };
     let is_strict = routes.next.is_some() && !uri.is_loose();
     Ok(Course {
-        flow: locate::next_hop(turn, &uri)?,
+        flow: match locate::next_hop(turn, &uri)? {
+            Next::Flow(flow) => flow,
+            // Finding out an address is waiting, and waiting is state.
+            Next::Name(_) => return Err(Rejection::unresolvable()),
+        },
         member: Some(from.key()),
         own_routes: routes.own + usize::from(is_strict),
         strict_route: is_strict.then(|| uri.raw.into()),

@@ -53,6 +53,7 @@ impl Driver {
             allow_inbound: false,
             allow_outbound: false,
             durable: false,
+            dns: sip_core::config::Dns::default(),
             timers: Timers::default(),
             dispatcher: Arc::default(),
         };
