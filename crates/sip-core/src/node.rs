@@ -15,7 +15,9 @@ use bytes::Bytes;
 use sip_message::{Malformed, Message, Method, Request, Response};
 
 use crate::config::Config;
+use crate::dispatcher::chore::{ASKS, Place};
 use crate::dispatcher::probe::{self, Prober};
+use crate::dispatcher::registrant::{REGISTRATIONS, Registrant};
 use crate::flow::Flow;
 use crate::input::{Answer, Command, Input};
 use crate::output::{Event, Outbox};
@@ -44,6 +46,7 @@ struct State {
     proxy: Proxy,
     pending: Pending,
     prober: Prober,
+    registrant: Registrant,
     draining: bool,
     /// Reused from turn to turn.
     happenings: Vec<Happening>,
@@ -85,6 +88,7 @@ impl Node {
             proxy: Proxy::default(),
             pending: Pending::default(),
             prober: Prober::default(),
+            registrant: Registrant::default(),
             draining: false,
             happenings: Vec::new(),
             scratch: Vec::new(),
@@ -100,7 +104,9 @@ impl Node {
             self.config = config;
             let Self { config, shared, state } = self;
             let draining = state.draining;
-            return state.prober.configure(&Turn { now, config, shared, draining, out });
+            let turn = Turn { now, config, shared, draining, out };
+            state.prober.configure(&turn);
+            return state.registrant.configure(&turn);
         }
         let Self { config, shared, state } = self;
         let draining = state.draining;
@@ -109,9 +115,13 @@ impl Node {
 
     /// When `handle` wants to be called at the latest.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let State { transactions, proxy, prober, .. } = &self.state;
-        let deadlines =
-            [transactions.next_deadline(), proxy.next_deadline(), prober.next_deadline()];
+        let State { transactions, proxy, prober, registrant, .. } = &self.state;
+        let deadlines = [
+            transactions.next_deadline(),
+            proxy.next_deadline(),
+            prober.next_deadline(),
+            registrant.next_deadline(),
+        ];
         deadlines.into_iter().flatten().min()
     }
 
@@ -149,8 +159,11 @@ impl State {
                 self.transactions.unreachable(turn.now, token, remote, turn.out);
             }
             Input::Answer { ask, answer: Answer::Resolved(resolution) } => {
-                let Self { proxy, prober, transactions, .. } = self;
-                if !prober.resolved(turn, transactions, ask, &resolution) {
+                let Self { proxy, prober, registrant, transactions, .. } = self;
+                let is_known = ask.0 & ASKS != 0
+                    && (prober.resolved(turn, transactions, ask, &resolution)
+                        || registrant.resolved(turn, transactions, ask, &resolution));
+                if !is_known {
                     proxy.resolved(turn, transactions, ask, resolution);
                 }
             }
@@ -159,7 +172,9 @@ impl State {
             }
             Input::Command(Command::Drain) => self.draining = true,
             Input::Command(Command::Tend { nodes }) => {
-                self.prober.appoint(turn, self.transactions.node(), nodes);
+                let node = self.transactions.node();
+                self.prober.appoint(turn, Place { node, nodes });
+                self.registrant.appoint(turn, Place { node, nodes });
             }
             Input::Command(Command::Probe { gateway }) => {
                 self.prober.ask_now(turn, &gateway);
@@ -174,6 +189,7 @@ impl State {
     fn advance(&mut self, turn: &mut Turn<'_>) {
         self.proxy.tick(turn, &mut self.transactions);
         self.prober.tick(turn, &mut self.transactions);
+        self.registrant.tick(turn, &mut self.transactions);
         loop {
             if self.proxy.is_asking() {
                 self.proxy.go_on(turn, &mut self.transactions, onward::go_on);
@@ -188,7 +204,10 @@ impl State {
                     | Happening::TransportError { context, .. }
                         if context.0 >= probe::CONTEXTS =>
                     {
-                        self.prober.failed(turn, context);
+                        match context.0 {
+                            REGISTRATIONS.. => self.registrant.failed(turn, context),
+                            _ => self.prober.failed(turn, context),
+                        }
                     }
                     _ => self.proxy.happening(turn, &mut self.transactions, happening),
                 }
@@ -318,7 +337,12 @@ impl State {
         match received {
             Received::Delivered(delivered) if delivered.context.0 >= probe::CONTEXTS => {
                 let (context, client) = (delivered.context, delivered.client);
-                self.prober.response(turn, context, client, response.status());
+                if context.0 >= REGISTRATIONS {
+                    let who = (context, client);
+                    self.registrant.response(turn, &mut self.transactions, who, response);
+                } else {
+                    self.prober.response(turn, context, client, response.status());
+                }
             }
             Received::Delivered(delivered) => {
                 self.proxy.response(turn, &mut self.transactions, delivered, response);
