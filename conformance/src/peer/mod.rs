@@ -6,6 +6,7 @@ mod call;
 mod command;
 mod example;
 mod fork;
+mod gateway;
 mod malformed;
 mod netsip;
 pub mod sipp;
@@ -41,6 +42,12 @@ pub fn cases() -> Vec<Case> {
         )
         .limit(60),
         case("redirect", "a redirect server names both devices with their q", fork::redirect),
+        case(
+            "gateways",
+            "two gateways take turns, and one of them answers 503 to everything",
+            gateway::failover,
+        )
+        .limit(60),
         case("cancel", "a caller gives up while it rings, 50 times", call::cancel),
         case(
             "cancel_races",
