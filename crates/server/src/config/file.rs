@@ -26,6 +26,7 @@ pub const SETTINGS: &[(&str, &[&str])] = &[
     ("proxy", &["fork_timeout", "recurse"]),
     ("registrar", &["expires", "contacts_per_user"]),
     ("auth", &["enabled", "algorithms", "nonce_lifetime"]),
+    ("nat", &["keepalive", "expires", "contact_alias"]),
     ("limits", &["trusted", "connections"]),
     ("dns", &["servers", "hosts", "query_timeout", "timeout", "allow_local"]),
     ("store", &["url"]),

@@ -6,6 +6,7 @@ pub mod duration;
 pub mod file;
 pub mod meaning;
 pub mod mistake;
+pub mod note;
 #[cfg(test)]
 mod tests;
 

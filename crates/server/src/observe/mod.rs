@@ -51,6 +51,10 @@ impl Observer {
 
     pub fn event(&self, now: Instant, event: &Event) {
         let level = self.count(event);
+        if matches!(event, Event::Pinged { .. } | Event::PingAnswered) {
+            // Counted; a line for each would be the log of a busy evening.
+            return;
+        }
         if self.log.wants(level) && self.admit(now, level, event) {
             self.write(now, level, event);
         }
@@ -97,6 +101,13 @@ impl Observer {
             Event::BindingAdded { .. } => (&c.bindings_added, LogLevel::Info),
             Event::BindingRefreshed { .. } => (&c.bindings_refreshed, LogLevel::Debug),
             Event::BindingRemoved { .. } => (&c.bindings_removed, LogLevel::Info),
+            Event::BindingSilent { .. } => (&c.bindings_silent, LogLevel::Info),
+            Event::BindingAnswers { .. } => return LogLevel::Info,
+            Event::Pinged { count } => {
+                c.pings_sent.add(u64::from(*count));
+                return LogLevel::Debug;
+            }
+            Event::PingAnswered => (&c.pings_answered, LogLevel::Debug),
             Event::CallAnswered { call } if call.status < 300 => {
                 (&c.calls_answered, LogLevel::Debug)
             }
@@ -144,6 +155,13 @@ impl Observer {
                 };
                 let (aor, contact) = (Value::from(&**aor), Value::from(&**contact));
                 line("unregistered", &[("aor", aor), ("contact", contact), ("why", why.into())]);
+            }
+            Event::BindingSilent { aor, contact, flow }
+            | Event::BindingAnswers { aor, contact, flow } => {
+                let silent = matches!(event, Event::BindingSilent { .. });
+                let (aor, contact) = (Value::from(&**aor), Value::from(&**contact));
+                let fields = [("aor", aor), ("contact", contact), ("at", Value::Flow(*flow))];
+                line(if silent { "silent" } else { "answers_again" }, &fields);
             }
             Event::CallAnswered { call } => self.call(now, level, "call_answered", call, None),
             Event::CallEnded { call, ended_by: EndedBy::Refused } => {
@@ -223,6 +241,10 @@ impl Observer {
             Event::BindingAdded { .. }
             | Event::BindingRefreshed { .. }
             | Event::BindingRemoved { .. }
+            | Event::BindingSilent { .. }
+            | Event::BindingAnswers { .. }
+            | Event::Pinged { .. }
+            | Event::PingAnswered
             | Event::CallAnswered { .. }
             | Event::CallEnded { .. }
             | Event::Redirected { .. }

@@ -290,6 +290,11 @@ impl Phone {
         )
     }
 
+    /// The server was started again, at another port.
+    pub fn moves_to(&mut self, server: &Server) {
+        self.server = server.address("udp");
+    }
+
     pub fn send(&self, text: &str) {
         self.socket.send_to(text.as_bytes(), self.server).expect("sent");
     }

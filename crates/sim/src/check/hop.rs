@@ -118,7 +118,8 @@ pub(super) fn forwarded(view: &View<'_>, wrong: &mut Vec<String>) {
         if !own.contains(&m.sent_by) {
             wrong.push(format!("{} left without our Via on top (call {})", m.method, m.call_id));
         }
-        let own_making = m.method == "CANCEL" || (m.method == "ACK" && m.vias.len() == 1);
+        let own_making =
+            m.method == "CANCEL" || (matches!(&*m.method, "ACK" | "OPTIONS") && m.vias.len() == 1);
         let source = view.arrived.iter().rev().find(|(at, a)| {
             let r = &a.message;
             *at <= w.sent

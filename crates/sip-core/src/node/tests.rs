@@ -6,6 +6,7 @@ mod dialog;
 mod fork;
 mod hop;
 mod identity;
+mod nat;
 mod reach;
 mod register;
 mod relay;

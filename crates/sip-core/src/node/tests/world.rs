@@ -266,6 +266,7 @@ pub fn config() -> Config {
         limits: Limits { trusted: vec![Network { address: [192, 0, 2, 0].into(), prefix: 24 }] },
         forking: crate::config::Forking::default(),
         redirect_domains: Vec::new(),
+        nat: crate::config::Nat::default(),
         allow_inbound: false,
         allow_outbound: false,
         durable: false,
