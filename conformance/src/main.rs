@@ -9,6 +9,7 @@ mod case;
 mod child;
 mod digest;
 mod dns;
+mod nat;
 mod peer;
 mod scheduler;
 mod security;

@@ -1,15 +1,13 @@
 //! Two baresip phones: register with digest, call, and hear each other's tone. Each sends a sine of its own pitch and records what
 //! it hears; the recording must hold the other's pitch.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
-use serde_json::{Value, json};
+use anyhow::{Result, bail};
 
+use super::control::Control;
 use crate::child::Child;
 use crate::subject::{PASSWORD, Server, Settings};
 use crate::world::World;
@@ -46,9 +44,7 @@ pub fn call(world: &mut World) -> Result<String> {
 struct Phone {
     child: Child,
     name: String,
-    control: TcpStream,
-    buffer: Vec<u8>,
-    events: Vec<String>,
+    control: Control,
     recording: PathBuf,
 }
 
@@ -77,35 +73,25 @@ impl Phone {
         let mut command = Command::new("baresip");
         command.args(["-4", "-f"]).arg(&folder).current_dir(&folder).env("HOME", &folder);
         let mut child = Child::start(&folder, "baresip", &mut command)?;
-        let control = control(&mut child, port + 50)?;
-        Ok(Self {
-            child,
-            name: name.into(),
-            control,
-            buffer: Vec::new(),
-            events: Vec::new(),
-            recording,
-        })
+        let control = Control::connect(&mut child, ("127.0.0.1", port + 50))?;
+        Ok(Self { child, name: name.into(), control, recording })
     }
 
     fn command(&mut self, command: &str, parameters: &str) -> Result<()> {
-        let text = json!({ "command": command, "params": parameters, "token": "t" }).to_string();
-        self.control
-            .write_all(format!("{}:{text},", text.len()).as_bytes())
-            .context("baresip's control")
+        self.control.command(command, parameters)
     }
 
     /// Waits for an event of this type.
     fn event(&mut self, wanted: &str, limit: Duration) -> Result<()> {
         let end = Instant::now() + limit;
-        while !self.events.iter().any(|e| e == wanted) {
+        while !self.control.events.iter().any(|e| e == wanted) {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() || !self.child.running() {
                 bail!(
                     "{} saw no {wanted} in {} s, only {:?}: {}",
                     self.name,
                     limit.as_secs(),
-                    self.events,
+                    self.control.events,
                     self.child.tail()
                 );
             }
@@ -114,29 +100,8 @@ impl Phone {
         Ok(())
     }
 
-    /// Netstrings of JSON.
     fn read(&mut self, limit: Duration) -> Result<()> {
-        self.control.set_read_timeout(Some(limit.min(Duration::from_millis(200))))?;
-        let mut piece = [0u8; 4096];
-        if let Ok(length) = self.control.read(&mut piece) {
-            self.buffer.extend_from_slice(piece.get(..length).unwrap_or_default());
-        }
-        while let Some(colon) = self.buffer.iter().position(|b| *b == b':') {
-            let length = std::str::from_utf8(self.buffer.get(..colon).unwrap_or_default());
-            let length: usize =
-                length.ok().and_then(|l| l.parse().ok()).context("baresip's control: no length")?;
-            if self.buffer.len() < colon + length + 2 {
-                break;
-            }
-            let whole: Vec<u8> = self.buffer.drain(..colon + length + 2).collect();
-            let body = whole.get(colon + 1..colon + 1 + length).unwrap_or_default();
-            if let Ok(value) = serde_json::from_slice::<Value>(body)
-                && let Some(kind) = value["type"].as_str()
-            {
-                self.events.push(kind.to_owned());
-            }
-        }
-        Ok(())
+        self.control.read(limit)
     }
 
     /// Waits until the recording holds a clear tone of this pitch.
@@ -158,19 +123,6 @@ impl Phone {
     }
 }
 
-fn control(child: &mut Child, port: u16) -> Result<TcpStream> {
-    for _ in 0..500 {
-        if let Ok(stream) = TcpStream::connect(("127.0.0.1", port)) {
-            return Ok(stream);
-        }
-        if !child.running() {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    bail!("baresip's control port does not open: {}", child.tail())
-}
-
 fn config(port: u16, tone: &Path, recording: &Path) -> String {
     format!(
         "poll_method epoll\nsip_listen 127.0.0.1:{port}\nsip_trans_def udp\nnet_interface lo\ncall_local_timeout 30\n\
@@ -187,7 +139,7 @@ fn config(port: u16, tone: &Path, recording: &Path) -> String {
 }
 
 /// Half a minute of one pitch: 16-bit mono at 8 kHz, as a WAV file.
-fn sine(hertz: u32) -> Vec<u8> {
+pub fn sine(hertz: u32) -> Vec<u8> {
     let samples = 8000 * 30u32;
     let mut bytes = Vec::new();
     bytes.extend(b"RIFF");

@@ -1,8 +1,9 @@
 //! Other people's programs as callers and callees: SIPp, baresip, sipsak, Net::SIP; and the torture and malformed messages.
 
-mod baresip;
+pub mod baresip;
 mod call;
 mod command;
+pub mod control;
 mod example;
 mod fork;
 mod malformed;

@@ -7,6 +7,7 @@ mod exposure;
 mod identity;
 mod loss;
 mod name;
+mod nat;
 mod network;
 mod pressure;
 mod relay;
@@ -23,6 +24,7 @@ pub fn cases() -> Vec<Case> {
     let case = |name, about, run: Run| Case::new(name, Group::Security, about, run);
     let ours = |name, about, run: Run| case(name, about, run).ringway_only();
     let mut cases = name::cases();
+    cases.extend(network_cases());
     cases.extend([
         ours(
             "kill9_register",
@@ -45,8 +47,6 @@ pub fn cases() -> Vec<Case> {
         )
         .limit(150),
         ours("fd_exhaust", "R-14: 1,000 connections on 256 descriptors", pressure::fd_exhaust),
-        ours("loss20", "N-1: 500 calls over 20 % loss", loss::loss20).limit(200),
-        ours("v4v6", "N-9: calls within and between IPv4 and IPv6", network::v4v6),
         ours("advisories", "S-1: published attack inputs over UDP and TCP", advisory::advisories)
             .limit(120),
         ours(
@@ -84,4 +84,25 @@ pub fn cases() -> Vec<Case> {
         ),
     ]);
     cases
+}
+
+fn network_cases() -> Vec<Case> {
+    let case = |name, about, run: Run| Case::new(name, Group::Security, about, run);
+    let ours = |name, about, run: Run| case(name, about, run).ringway_only();
+    vec![
+        ours("loss20", "N-1: 500 calls over 20 % loss", loss::loss20).limit(200),
+        case(
+            "nat_matrix",
+            "N-3: calls through 4 kinds of NATs over UDP and TCP, caller, callee and both behind one",
+            nat::nat_matrix,
+        )
+        .limit(300),
+        ours(
+            "nat_rebind",
+            "N-4: a NAT that forgets in 2 s, and one that is flushed between calls and in one",
+            nat::nat_rebind,
+        )
+        .limit(150),
+        ours("v4v6", "N-9: calls within and between IPv4 and IPv6", network::v4v6),
+    ]
 }

@@ -73,6 +73,10 @@ pub struct Settings {
     pub trusted: bool,
     /// Whole lines of `[dns]`.
     pub dns: String,
+    /// Phones are behind NATs: what Kamailio has to be told, and Ringway has not.
+    pub nat: bool,
+    /// Further lines of the configuration (Ringway only).
+    pub extra: String,
     /// Put before the program: `prlimit`, `faketime`.
     pub prefix: Vec<String>,
     pub environment: Vec<(String, String)>,
@@ -97,6 +101,8 @@ impl Settings {
             outbound: false,
             trusted: false,
             dns: String::new(),
+            nat: false,
+            extra: String::new(),
             prefix: Vec::new(),
             environment: Vec::new(),
             program: None,

@@ -53,6 +53,7 @@ fn configuration(settings: &Settings) -> String {
         let _ = writeln!(text, "[limits]\ntrusted = [\"198.18.0.0/24\"]");
     }
     let _ = writeln!(text, "[store]\nurl = \"file:./ringway-data\"");
+    text.push_str(&settings.extra);
     text
 }
 
