@@ -101,6 +101,21 @@ fn forgotten() {
     });
 }
 
+/// The NAT forgets between the challenge and its answer: the second REGISTER comes from another port, and counts.
+#[test]
+fn rebinding_in_a_registration() {
+    play("nat/rebinding_in_a_registration", |w| {
+        let bob = w.phone_behind(Nat::new(ms(2)), "bob");
+        w.require_passwords();
+        bob.register();
+        w.run();
+        assert_eq!(bob.heard(), "401 200");
+        let bindings = w.servers()[0].shared.location.list(w.now);
+        let ports: Vec<u16> = bindings.flatten().map(|b| b.row.flow.remote.port()).collect();
+        assert_eq!(ports, [61_002], "its second port");
+    });
+}
+
 /// The NAT is restarted between two registrations: bob is back with the second, at another port, and so are his pings.
 #[test]
 fn rebinding() {

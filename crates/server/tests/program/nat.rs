@@ -64,3 +64,20 @@ fn pinged_listed_and_pinged_again_after_a_restart() {
     assert!(report["counters"]["pings_sent"].as_u64() >= Some(1), "{report}");
     assert_eq!(server.stop().code, 0);
 }
+
+/// What phones send to keep their own NATs open gets no answer and is nobody's mistake.
+#[test]
+fn keep_alives_of_phones_are_swallowed() {
+    let folder = Folder::new();
+    let server = Server::start(&folder, &[]);
+    let mut phone = Phone::new(&server, "alice");
+    for keep_alive in ["\r\n\r\n", "\r\n", "\0\0\0\0", ""] {
+        phone.send(keep_alive);
+    }
+    let (code, answer) = phone.ask("OPTIONS", "sip:127.0.0.1", "");
+    assert_eq!(code, 200, "the first thing that is answered: {answer}");
+    let report: Value =
+        serde_json::from_str(&folder.ok(&["status", "--json"])).expect("one object");
+    let count = |name: &str| report["counters"][name].as_u64();
+    assert_eq!((count("malformed"), count("messages_received")), (Some(0), Some(1)), "{report}");
+}
