@@ -4,6 +4,7 @@ mod balancer;
 pub mod baresip;
 mod call;
 mod command;
+pub mod control;
 mod example;
 mod fork;
 mod malformed;

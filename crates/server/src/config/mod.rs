@@ -8,6 +8,7 @@ pub mod gateway;
 mod limit;
 pub mod meaning;
 pub mod mistake;
+pub mod note;
 mod part;
 #[cfg(test)]
 mod tests;

@@ -11,6 +11,7 @@ mod fake;
 mod limit;
 mod load;
 mod name;
+mod nat;
 mod panic;
 mod phone_call;
 mod phone_failure;
