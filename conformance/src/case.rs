@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 
 use crate::world::World;
-use crate::{peer, security};
+use crate::{peer, security, ua};
 
 pub struct Case {
     pub name: &'static str,
@@ -92,6 +92,7 @@ impl std::str::FromStr for Group {
 
 pub fn all() -> Vec<Case> {
     let mut cases = peer::cases();
+    cases.extend(ua::cases());
     cases.extend(security::cases());
     cases
 }

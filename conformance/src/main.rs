@@ -5,14 +5,18 @@
 //! can reach the outside, and when the case ends everything it started ends with it.
 
 mod agent;
+mod audio;
 mod case;
 mod child;
 mod digest;
+mod dns;
+mod nat;
 mod peer;
 mod scheduler;
 mod security;
 mod sip;
 mod subject;
+mod ua;
 mod world;
 
 use std::path::PathBuf;
@@ -25,21 +29,47 @@ use crate::subject::Kind;
 
 const USAGE: &str = "\
 conformance [--subject ringway|kamailio] [--group peers|security] [--jobs N] [--list] [CASE...]
+conformance --serve-zone FILE ADDRESS:PORT
 
   --subject   who is tested (default: ringway, or the variable SUBJECT)
   --group     only this group of cases
   --jobs      cases at a time (default 2); those that measure run alone anyway
   --list      name the cases and stop
+  --serve-zone  be a name server for this zone file, until interrupted (examples/dns-failover)
 
 RINGWAY names the server's binary (default: target/release/ringway). RINGWAY_CORPUS names a folder with further
 malformed inputs. Root is needed, or a kernel that allows user namespaces.";
 
 fn main() -> ExitCode {
-    match arguments(std::env::args().skip(1)).and_then(run) {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let [first, file, address] = &words[..]
+        && first == "--serve-zone"
+    {
+        return serve_zone(file, address);
+    }
+    match arguments(words.into_iter()).and_then(run) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn serve_zone(file: &str, address: &str) -> ExitCode {
+    let served = std::fs::read_to_string(file).context("cannot be read").and_then(|zone| {
+        let address = address.parse().with_context(|| format!("{address} is no address:port"))?;
+        dns::NameServer::start(address, &zone, |_| dns::Rule::Zone)
+    });
+    match served {
+        Ok(server) => {
+            println!("{file} is served at {address}, UDP and TCP; end it with Ctrl-C");
+            server.forever();
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {file}: {error:#}");
             ExitCode::from(2)
         }
     }

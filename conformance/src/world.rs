@@ -88,6 +88,11 @@ fn network() -> Result<()> {
 }
 
 pub fn command(words: &[&str]) -> Result<()> {
+    output(words).map(drop)
+}
+
+/// What a command prints, if it ends well.
+pub fn output(words: &[&str]) -> Result<String> {
     let (program, arguments) = words.split_first().context("no command")?;
     let output = Command::new(program)
         .args(arguments)
@@ -97,7 +102,7 @@ pub fn command(words: &[&str]) -> Result<()> {
     if !output.status.success() {
         bail!("{}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr).trim());
     }
-    Ok(())
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// Something no other run has: inside a process namespace our own number is always the same.

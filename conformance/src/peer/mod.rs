@@ -1,13 +1,15 @@
 //! Other people's programs as callers and callees: SIPp, baresip, sipsak, Net::SIP; and the torture and malformed messages.
 
 mod balancer;
-mod baresip;
+pub mod baresip;
 mod call;
 mod command;
+pub mod control;
+mod example;
 mod fork;
 mod malformed;
 mod netsip;
-mod sipp;
+pub mod sipp;
 mod sipsak;
 mod torture;
 
@@ -56,6 +58,13 @@ pub fn cases() -> Vec<Case> {
         .alone()
         .ringway_only(),
         case("baresip", "two baresip phones register and talk, audio both ways", baresip::call),
+        case(
+            "dns_failover",
+            "examples/dns-failover: shared by weight, and the next when one is gone",
+            example::dns_failover,
+        )
+        .limit(120)
+        .ringway_only(),
         case("sipsak", "OPTIONS, registration and traceroute by sipsak", sipsak::run),
         case(
             "commands",

@@ -104,6 +104,11 @@ impl Sipp {
         bail!("{} does not listen: {}", self.name, self.child.tail())
     }
 
+    /// What it has counted so far; it writes that once a second.
+    pub fn so_far(&self) -> Result<Counts> {
+        self.counts()
+    }
+
     fn counts(&self) -> Result<Counts> {
         let text = std::fs::read_to_string(&self.statistics).context("it wrote no statistics")?;
         let mut lines = text.lines().filter(|l| !l.is_empty());

@@ -9,6 +9,8 @@ mod flood;
 mod identity;
 mod loss;
 mod mtu;
+mod name;
+mod nat;
 mod network;
 mod overload;
 mod pressure;
@@ -25,6 +27,7 @@ type Run = fn(&mut World) -> Result<String>;
 
 pub fn cases() -> Vec<Case> {
     let mut all = crashes();
+    all.extend(name::cases());
     all.extend(networks());
     all.extend(attacks());
     all
@@ -74,6 +77,18 @@ fn crashes() -> Vec<Case> {
 fn networks() -> Vec<Case> {
     vec![
         ours("loss20", "N-1: 500 calls over 20 % loss", loss::loss20).limit(200),
+        case(
+            "nat_matrix",
+            "N-3: calls through 4 kinds of NATs over UDP and TCP, caller, callee and both behind one",
+            nat::nat_matrix,
+        )
+        .limit(300),
+        ours(
+            "nat_rebind",
+            "N-4: a NAT that forgets in 2 s, and one that is flushed between calls and in one",
+            nat::nat_rebind,
+        )
+        .limit(150),
         ours("slow_downstream", "N-6: callees that are slow or deaf disturb nobody", slow::slow)
             .limit(90)
             .alone(),

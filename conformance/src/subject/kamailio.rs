@@ -25,6 +25,9 @@ pub fn command(folder: &Path, settings: &Settings) -> Result<Command> {
     if settings.serial.is_some() {
         command.args(["-A", "SERIAL"]);
     }
+    if settings.nat {
+        command.args(["-A", "NAT"]);
+    }
     if settings.redirect {
         command.args(["-A", "REDIRECT"]);
     }

@@ -67,6 +67,14 @@ pub struct Settings {
     pub recurse: bool,
     /// Shortest registration, seconds.
     pub expires_min: u32,
+    /// Our users may call other domains.
+    pub outbound: bool,
+    /// The benchmark network is exempt from the limits per source.
+    pub trusted: bool,
+    /// Whole lines of `[dns]`.
+    pub dns: String,
+    /// Phones are behind NATs: what Kamailio has to be told, and Ringway has not.
+    pub nat: bool,
     /// Put before the program: `prlimit`, `faketime`.
     pub prefix: Vec<String>,
     pub environment: Vec<(String, String)>,
@@ -91,6 +99,10 @@ impl Settings {
             redirect: false,
             recurse: false,
             expires_min: 1,
+            outbound: false,
+            trusted: false,
+            dns: String::new(),
+            nat: false,
             prefix: Vec::new(),
             environment: Vec::new(),
             program: None,

@@ -29,6 +29,7 @@ fn configuration(settings: &Settings) -> String {
     let mut text = String::new();
     let _ = writeln!(text, "[sip]\nlisten = [{}]\ndomains = [\"{DOMAIN}\"]", listen.join(", "));
     let _ = writeln!(text, "allow_inbound = {}", settings.inbound);
+    let _ = writeln!(text, "allow_outbound = {}", settings.outbound);
     text.push_str(&settings.sip);
     if settings.redirect {
         let _ = writeln!(text, "redirect_domains = [\"{DOMAIN}\"]");
@@ -48,6 +49,10 @@ fn configuration(settings: &Settings) -> String {
         settings.auth,
         algorithms.join(", ")
     );
+    let _ = writeln!(text, "[dns]\n{}", settings.dns);
+    if settings.trusted {
+        let _ = writeln!(text, "[limits]\ntrusted = [\"198.18.0.0/24\"]");
+    }
     let _ = writeln!(text, "[store]\nurl = \"file:./ringway-data\"");
     text.push_str(&settings.sections);
     text

@@ -23,6 +23,7 @@ use crate::clock::Clock;
 use crate::config::{Balance, DomainChoice, Settings};
 use crate::observe::Observer;
 use crate::observe::log::Log;
+use crate::resolver::{self, ResolverTask};
 use crate::shard::crash::CrashFolder;
 use crate::shard::worker::{self, Plan};
 use crate::shard::{Asker, Parts, Shell};
@@ -70,6 +71,8 @@ pub struct Running {
     /// To be run by somebody, for accounts and bindings to be written.
     pub writer: WriterTask<Asker>,
     pub accounts: store::Writer<Asker>,
+    /// To be run by somebody, for names to be resolved.
+    pub resolver: ResolverTask,
     /// Each worker's sockets, for looking at and for sending.
     pub sockets: Vec<WorkerSockets>,
     pub stop: watch::Sender<bool>,
@@ -124,6 +127,7 @@ pub async fn start(settings: &Settings, clock: Clock, log: Log) -> Result<Runnin
     let stateless =
         settings.balance.as_ref().map(|balance| members(&config, balance)).transpose()?;
     let (account_writer, writer) = store::writer(store);
+    let (questions, resolver) = resolver::resolver(&settings.resolver, clock);
     let parts = Parts {
         stateless: stateless.map(Arc::new),
         clock,
@@ -132,10 +136,12 @@ pub async fn start(settings: &Settings, clock: Clock, log: Log) -> Result<Runnin
         observer: Observer::new(log),
         streams: Streams::new(facts.connections_max),
         writer: settings.store.directory().map(|_| account_writer.clone()),
+        questions,
         crash: CrashFolder::new(crash),
     };
     let (shell, stop, threads, sockets) = start_workers(settings, parts, bound)?;
-    Ok(Running { shell, facts, writer, accounts: account_writer, sockets, stop, threads })
+    let accounts = account_writer;
+    Ok(Running { shell, facts, writer, accounts, resolver, sockets, stop, threads })
 }
 
 pub type WorkerSockets = Vec<(ListenerId, Arc<AsyncSocket>)>;
@@ -146,6 +152,7 @@ fn start_workers(settings: &Settings, parts: Parts, bound: Bound) -> Result<Star
     let (senders, receivers): (Vec<_>, Vec<_>) =
         bound.workers.iter().map(|_| mpsc::unbounded_channel()).unzip();
     let shell = Arc::new(Shell::new(parts, senders));
+    shell.watch_bindings();
     let (stop, stopped) = watch::channel(false);
     let (ready, started) = std::sync::mpsc::channel();
     let mut threads = Vec::new();
@@ -206,9 +213,11 @@ fn core_config(settings: &Settings, bound: &Bound, domains: Domains) -> Config {
             .iter()
             .map(|name| name.as_str().into())
             .collect(),
+        nat: settings.nat.clone(),
         allow_inbound: settings.allow_inbound,
         allow_outbound: settings.allow_outbound,
         durable: settings.store != Home::Memory,
+        dns: settings.dns,
         timers: Timers::default(),
     }
 }

@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 
 use sip_core::flow::Transport;
+use sip_core::time::Duration;
 
 use crate::check;
 use crate::network::Link;
@@ -42,6 +43,10 @@ pub struct Features {
     pub cuts: u64,
     /// Devices of different q, accounts that forward, redirections that are followed, callers with wishes.
     pub search: bool,
+    /// Servers behind the name `example.org`, which some call.
+    pub servers: u64,
+    /// What its name server takes for an answer; more than patience: it is dead.
+    pub dns_delay: Duration,
 }
 
 impl Features {
@@ -78,6 +83,8 @@ impl Features {
             inbound: some(500, 1) == 1,
             cuts: some(300, 3),
             search: some(400, 1) == 1,
+            servers: some(400, 3),
+            dns_delay: ms(some(500, 4_000)),
         }
     }
 }
@@ -172,6 +179,7 @@ fn play(seed: u64, features: &Features, nodes: usize) -> (World, Vec<String>) {
             );
         }
     }
+    names(&mut world, seed, features, (&users, &phones));
     for _ in 0..features.cuts {
         world.run_for(ms(dice.between(500, 8_000)));
         if let Some(phone) = pick(&phones, &mut dice) {
@@ -212,6 +220,55 @@ fn search(world: &mut World, users: &[String], phones: &[Phone], dice: &mut Dice
             (f.always, f.busy, f.unreachable) = (always, busy, unreachable);
             f.no_answer = no_answer.map(|uri| (uri, ring));
         });
+    }
+}
+
+/// Calls to a name, and how its servers take them: like any phone, or not at all.
+fn names(
+    world: &mut World,
+    seed: u64,
+    features: &Features,
+    (users, phones): (&[String], &[Phone]),
+) {
+    let mut dice = Dice::new(mix(seed ^ 3263));
+    world.dns.delay = features.dns_delay;
+    for number in 0..features.servers {
+        let server = world.stranger(&format!("server{number}"));
+        let (priority, weight) = (dice.below(2), dice.below(3));
+        let host = format!("host{number}.example.org");
+        world.dns.add(&format!("_sip._udp.example.org SRV {priority} {weight} 5060 {host}"));
+        world.dns.add(&format!("{host} A {}", server.address().ip()));
+        attitude(&server, features, &mut dice);
+        match dice.below(4) {
+            0 => server.dies_after(ms(dice.below(15_000))),
+            1 => {
+                server.dies_after(ms(0));
+                world.refusing.push(server.address());
+            }
+            _ => {}
+        }
+    }
+    for user in users.iter().filter(|_| features.search && features.servers > 0) {
+        if dice.chance(200) {
+            let there = || Some("sip:bob@example.org".into());
+            world.forward(user, |f| (f.busy, f.unreachable) = (there(), there()));
+        }
+    }
+    for _ in 0..features.servers * 2 {
+        let at = ms(dice.below(20_000));
+        let Some(phone) = pick(phones, &mut dice) else { continue };
+        if dice.chance(200) {
+            drop(phone.request("MESSAGE", "bob@example.org").at(at));
+            continue;
+        }
+        let mut call = phone.invite("bob@example.org").at(at);
+        if dice.chance(600) {
+            call = call.hang_up_after(ms(dice.below(12_000)));
+        }
+        if dice.chance(300) {
+            call = call.cancel_after(ms(dice.below(12_000)));
+        }
+        drop(call);
     }
 }
 

@@ -133,6 +133,6 @@ fn cannot_be_resolved() {
         let alice = w.phone("alice");
         alice.invite("sip:bob@somewhere.invalid");
         w.run();
-        assert_eq!(alice.heard(), "478");
+        assert_eq!(alice.heard(), "100 478");
     });
 }

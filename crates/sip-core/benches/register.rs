@@ -80,9 +80,11 @@ impl Bench {
             },
             forking: sip_core::config::Forking::default(),
             redirect_domains: Vec::new(),
+            nat: sip_core::config::Nat::default(),
             allow_inbound: false,
             allow_outbound: false,
             durable: false,
+            dns: sip_core::config::Dns::default(),
             timers: Timers::default(),
         };
         let shared = Arc::new(Shared::new(Seal::new([1; 16]), START));

@@ -7,7 +7,7 @@ use core::ops::Deref;
 use sip_message::{Scheme, Uri};
 use smallvec::SmallVec;
 
-use crate::flow::{ListenerId, Transport};
+use crate::flow::{ConnectionId, Flow, ListenerId, Transport};
 use crate::time::Duration;
 
 /// An address of record in canonical form (RFC 3261 §10.3 step 5): `user@domain`, user unescaped and case kept,
@@ -36,13 +36,31 @@ pub struct Config {
     pub forking: Forking,
     /// Served domains for which this is a redirect server.
     pub redirect_domains: Vec<Box<str>>,
+    pub nat: Nat,
     /// Foreign callers may call local users (`sip.allow_inbound`).
     pub allow_inbound: bool,
     /// Local users may call domains we do not serve (`sip.allow_outbound`).
     pub allow_outbound: bool,
     /// Bindings live in a store: a 200 to REGISTER waits for `Answer::Stored`.
     pub durable: bool,
+    pub dns: Dns,
     pub timers: Timers,
+}
+
+/// What the operator decides about the DNS (`[dns]`).
+#[derive(Clone, Copy, Debug)]
+pub struct Dns {
+    /// All queries together that stand between a request and one more destination.
+    pub patience: Duration,
+    /// A name may lead to this machine or to its own link: for laboratories. Otherwise a name is a stranger's way to
+    /// make us talk to services that trust whoever is here.
+    pub allow_local: bool,
+}
+
+impl Default for Dns {
+    fn default() -> Self {
+        Self { patience: Duration::from_secs(5), allow_local: false }
+    }
 }
 
 /// One of our addresses. Its place in `Config::listeners` is its `ListenerId`.
@@ -214,6 +232,27 @@ impl Default for Forking {
     }
 }
 
+/// Phones behind NATs.
+#[derive(Clone, Debug)]
+pub struct Nat {
+    /// How often those that use UDP are pinged; zero: never.
+    pub keepalive: Duration,
+    /// The longest a binding of one of those is granted.
+    pub expires_max: Duration,
+    /// In-dialog requests find their way by a parameter of the Contact as well.
+    pub contact_alias: bool,
+}
+
+impl Default for Nat {
+    fn default() -> Self {
+        Self {
+            keepalive: Duration::from_secs(25),
+            expires_max: Duration::from_secs(120),
+            contact_alias: false,
+        }
+    }
+}
+
 /// Operator-set limits; the fixed ones are in `limits.rs`.
 #[derive(Clone, Debug, Default)]
 pub struct Limits {
@@ -333,6 +372,49 @@ impl Config {
         self.listeners.get(usize::from(id.0))
     }
 
+    pub fn has_transport(&self, transport: Transport) -> bool {
+        self.listeners.iter().any(|l| l.transport == transport)
+    }
+
+    pub fn has_family(&self, transport: Transport, is_ipv4: bool) -> bool {
+        let fits = |l: &Listener| l.transport == transport && l.address.is_ipv4() == is_ipv4;
+        self.listeners.iter().any(fits)
+    }
+
+    /// Whether what is sent there comes back to us: a listener of ours, or one of our ports at an address that only others
+    /// see.
+    pub fn is_own(&self, address: SocketAddr) -> bool {
+        let ip = address.ip();
+        if self.listeners.iter().any(|l| l.address.ip() == ip) {
+            return self.listeners.iter().any(|l| l.address == address);
+        }
+        let mut spelled = ip.to_string();
+        if ip.is_ipv6() {
+            spelled = format!("[{spelled}]");
+        }
+        let port = |l: &Listener| l.address.port() == address.port();
+        self.domains.canonical(spelled.as_bytes()).is_some() && self.listeners.iter().any(port)
+    }
+
+    /// A flow to somewhere we have no connection to, if any listener of ours can reach it.
+    pub fn flow_to(&self, transport: Transport, remote: SocketAddr) -> Option<Flow> {
+        let listener = self.listener_for(transport, remote)?;
+        Some(Flow { transport, listener, connection: ConnectionId::NONE, remote })
+    }
+
+    /// The same flow by a listener we have: its own, which a NAT lets through; after a restart there may be others.
+    pub fn usable(&self, flow: Flow) -> Option<Flow> {
+        let fits = |listener: &&Listener| {
+            listener.transport == flow.transport
+                && listener.address.is_ipv4() == flow.remote.is_ipv4()
+        };
+        if self.listener(flow.listener).filter(fits).is_some() {
+            return Some(flow);
+        }
+        let listener = self.listener_for(flow.transport, flow.remote)?;
+        Some(Flow { listener, ..flow })
+    }
+
     /// The listener to reach `remote` from: same transport and address family, the first one.
     pub fn listener_for(&self, transport: Transport, remote: SocketAddr) -> Option<ListenerId> {
         let fits =
@@ -369,9 +451,11 @@ pub(crate) mod tests {
             limits: Limits::default(),
             forking: Forking::default(),
             redirect_domains: Vec::new(),
+            nat: Nat::default(),
             allow_inbound: false,
             allow_outbound: false,
             durable: false,
+            dns: Dns::default(),
             timers: Timers::default(),
         }
     }

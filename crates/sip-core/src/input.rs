@@ -1,11 +1,14 @@
 //! `Input`: everything that can happen to a node. There is no other way in.
 
+use core::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::config::Config;
 use crate::flow::{ConnectionId, Flow};
+use crate::locate::Resolution;
+use crate::nat::keepalive::Watched;
 use crate::output::{AskId, ClientToken};
 
 #[derive(Debug)]
@@ -22,6 +25,11 @@ pub enum Input {
     /// A transmit that carried this token could not be sent (RFC 3261 §18.4, §17.1.4).
     SendFailed {
         token: ClientToken,
+    },
+    /// ICMP says that a datagram that carried this token never reached `remote` (RFC 3261 §18.4).
+    Unreachable {
+        token: ClientToken,
+        remote: SocketAddr,
     },
     /// The reply to an [`Ask`](crate::output::Ask).
     Answer {
@@ -41,10 +49,13 @@ pub enum Answer {
     Stored,
     /// The write did not happen, and why, in words for the operator's log.
     StoreFailed(String),
+    Resolved(Resolution),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Refuse new calls with 503 and finish what is under way.
     Drain,
+    /// Ping these bindings, which were not registered here but found at the start.
+    Watch(Vec<Watched>),
 }

@@ -28,6 +28,12 @@ pub const FORKS_IN_ALL: Limit = limit("forks_per_request_in_all", 48, 500);
 /// How often one call may be passed on: by accounts that forward, by phones that redirect, and by whoever wrote the
 /// Diversions it came with (RFC 5806 §6.3).
 pub const DIVERSIONS: Limit = limit("diversions_per_call", 5, 482);
+/// Questions to the DNS on behalf of one name in one request (RFC 3263 §4).
+pub const QUERIES: Limit = limit("queries_per_name", 24, 478);
+/// Destinations of one name that are tried for one request (RFC 3263 §4.3).
+pub const TRIES: Limit = limit("tries_per_name", 8, 478);
+/// Questions to the DNS that one node waits for at the same time.
+pub const QUESTIONS: Limit = limit("questions_per_node", 4_096, 478);
 /// RFC 5393 §5.3: breadth given to a request that came without Max-Breadth.
 pub const BREADTH: Limit = limit("max_breadth", 60, 440);
 /// RFC 3261 §8.1.1.6: hops given to a request that came without Max-Forwards.
@@ -43,12 +49,20 @@ pub const REDIRECTS: Limit = limit("redirects_per_request", 8, 482);
 /// Reliable provisional responses that wait for the PRACK of the one before (RFC 3262 §3).
 pub const RELIABLE_QUEUED: Limit = limit("reliable_responses_queued", 8, 500);
 
+/// Pings one node sends in a second: what is over is pinged less often. Two workers have 32 nodes.
+pub const PINGS: Limit = limit("pings_per_node_and_second", 1_000, 0);
+/// Bindings one node pings.
+pub const WATCHED: Limit = limit("watched_bindings_per_node", 1 << 20, 0);
+
 pub const TABLE: &[Limit] = &[
     SERVER_TRANSACTIONS,
     CLIENT_TRANSACTIONS,
     FORKS,
     FORKS_IN_ALL,
     DIVERSIONS,
+    QUERIES,
+    TRIES,
+    QUESTIONS,
     BREADTH,
     HOPS,
     EXCHANGES,
@@ -56,6 +70,8 @@ pub const TABLE: &[Limit] = &[
     DIALOGS,
     REDIRECTS,
     RELIABLE_QUEUED,
+    PINGS,
+    WATCHED,
 ];
 
 /// A bound was hit: what the caller answers is `limit.status`.

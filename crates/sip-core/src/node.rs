@@ -12,17 +12,19 @@ mod tests;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sip_message::{Malformed, Message, Method, Request, Response};
+use sip_message::{Malformed, Message, Method, Request, Response, Uri};
 
 use crate::config::Config;
 use crate::flow::Flow;
-use crate::input::{Command, Input};
+use crate::input::{Answer, Command, Input};
+use crate::nat::alias;
+use crate::nat::keepalive::{self, Keepalive};
 use crate::output::{Event, Outbox};
-use crate::proxy::{Plan, Proxy};
+use crate::proxy::{Next, Plan, Proxy};
 use crate::redirect;
 use crate::registrar;
 use crate::rejection::Rejection;
-use crate::route::{self, Verdict, limit, locate, nat, onward, screen};
+use crate::route::{self, Verdict, limit, locate, nat, onward, own, screen};
 use crate::shared::Shared;
 use crate::time::Instant;
 use crate::transaction::large::Streams;
@@ -42,6 +44,7 @@ struct State {
     transactions: TransactionLayer,
     proxy: Proxy,
     pending: Pending,
+    keepalive: Keepalive,
     draining: bool,
     /// Reused from turn to turn.
     happenings: Vec<Happening>,
@@ -66,6 +69,8 @@ pub struct Sizes {
     pub steps: usize,
     /// REGISTERs that wait for the store.
     pub registers_pending: usize,
+    /// Questions to the DNS.
+    pub questions: usize,
 }
 
 impl Node {
@@ -78,6 +83,7 @@ impl Node {
             transactions,
             proxy: Proxy::default(),
             pending: Pending::default(),
+            keepalive: Keepalive::default(),
             draining: false,
             happenings: Vec::new(),
             scratch: Vec::new(),
@@ -100,9 +106,15 @@ impl Node {
 
     /// When `handle` wants to be called at the latest.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let State { transactions, proxy, .. } = &self.state;
-        let deadlines = [transactions.next_deadline(), proxy.next_deadline()];
+        let State { transactions, proxy, keepalive, .. } = &self.state;
+        let deadlines =
+            [transactions.next_deadline(), proxy.next_deadline(), keepalive.next_deadline()];
         deadlines.into_iter().flatten().min()
+    }
+
+    /// Bindings this node pings.
+    pub const fn watched(&self) -> usize {
+        self.state.keepalive.len()
     }
 
     pub fn sizes(&self) -> Sizes {
@@ -116,6 +128,7 @@ impl Node {
             timers_c: proxy.timers_len(),
             steps: proxy.steps_len(),
             registers_pending: pending.len(),
+            questions: proxy.questions_len(),
         }
     }
 }
@@ -133,10 +146,21 @@ impl State {
                     self.transactions.send_failed(turn.now, token, turn.out);
                 }
             }
+            Input::Unreachable { token, remote } => {
+                self.transactions.unreachable(turn.now, token, remote, turn.out);
+            }
+            Input::Answer { ask, answer: Answer::Resolved(resolution) } => {
+                self.proxy.resolved(turn, &mut self.transactions, ask, resolution);
+            }
             Input::Answer { ask, answer } => {
                 self.pending.answer(turn, ask, answer, &mut self.scratch);
             }
             Input::Command(Command::Drain) => self.draining = true,
+            Input::Command(Command::Watch(bindings)) => {
+                for watched in bindings {
+                    self.keepalive.watch(turn, watched);
+                }
+            }
             // Who still names the connection learns it from `SendFailed`.
             Input::FlowClosed { .. } | Input::Tick | Input::Config(_) => {}
         }
@@ -145,6 +169,7 @@ impl State {
 
     /// Fires what is due. What the transactions have to tell may make them tell more.
     fn advance(&mut self, turn: &mut Turn<'_>) {
+        self.keepalive.tick(turn);
         self.proxy.tick(turn, &mut self.transactions);
         loop {
             if self.proxy.is_asking() {
@@ -176,7 +201,7 @@ impl State {
                 }
             }
             Ok(Message::Request(request)) => self.request(turn, &flow, request),
-            Ok(Message::Response(response)) => self.response(turn, &response),
+            Ok(Message::Response(response)) => self.response(turn, &flow, response),
             Err(malformed) => self.malformed(turn, &flow, malformed),
         }
     }
@@ -242,6 +267,9 @@ impl State {
                 self.pending.admit()?;
                 let (config, shared) = (turn.config, turn.shared);
                 let registered = registrar::register(turn.now, aor, request, flow, config, shared)?;
+                for watched in &registered.watched {
+                    self.keepalive.watch(turn, *watched);
+                }
                 self.pending.grant(turn, flow, request, registered, &mut self.scratch);
                 Ok(())
             }
@@ -257,19 +285,26 @@ impl State {
         }
         if let Ok(Verdict::Forward(plan)) = route::route(turn, flow, &mut request) {
             let plan: &Plan = &plan;
-            let second = plan
-                .steps
-                .first()
-                .and_then(|step| step.targets.first())
-                .and_then(|target| locate::second_way(turn.config, &request, &target.flow));
+            let second =
+                plan.steps.first().and_then(|step| step.targets.first()).and_then(|target| {
+                    match &target.next {
+                        Next::Flow(flow) => locate::second_way(turn.config, &request, flow),
+                        Next::Name(_) => None,
+                    }
+                });
             self.proxy.acknowledge(turn, &request, flow, plan, second);
         }
     }
 
     /// A response finds its fork by our own branch. What finds none is dropped: RFC 6026 §7.3 forbids to forward it,
     /// and its sender repeats a 2xx that matters until the caller's ACK, which is not ours to send.
-    fn response(&mut self, turn: &mut Turn<'_>, response: &Response) {
-        let received = self.transactions.receive_response(turn.now, response, turn.out);
+    fn response(&mut self, turn: &mut Turn<'_>, flow: &Flow, mut response: Response) {
+        let received = self.transactions.receive_response(turn.now, &response, turn.out);
+        if turn.config.nat.contact_alias {
+            let ours = |uri: &Uri<'_>| own::names_us(turn.config, uri);
+            alias::add_to_response(&turn.shared.seal, &mut response, flow, ours);
+        }
+        let response = &response;
         match received {
             Received::Delivered(delivered) => {
                 self.proxy.response(turn, &mut self.transactions, delivered, response);
@@ -277,7 +312,8 @@ impl State {
             Received::Repeated { server } => {
                 self.proxy.repeat(turn, &mut self.transactions, server, response);
             }
-            Received::Absorbed | Received::Stray | Received::Unmatched => {}
+            Received::Unmatched => keepalive::answer(turn, response),
+            Received::Absorbed | Received::Stray => {}
         }
     }
 

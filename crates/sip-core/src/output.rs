@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crate::ban;
 use crate::config::Aor;
 use crate::flow::Flow;
+use crate::locate::{Query, Why};
 use crate::time::{Duration, Instant};
 
 #[derive(Debug, Default)]
@@ -49,7 +50,7 @@ pub struct ClientToken {
     pub generation: u32,
 }
 
-/// Names one question of the node that asked it.
+/// Names one question of the node that asked it, among those of its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AskId(pub u64);
 
@@ -64,6 +65,8 @@ pub struct Ask {
 pub enum Question {
     /// Make these rows durable, all or none, before the 200 leaves.
     Store(Vec<BindingWrite>),
+    /// What the DNS has to say (RFC 3263 §4); by then, nobody waits any longer.
+    Resolve { query: Query, until: Instant },
 }
 
 /// One row of the location table. The pair (`aor`, `contact`) names it.
@@ -137,6 +140,23 @@ pub enum Event {
         contact: Box<str>,
         why: Removal,
     },
+    /// A phone behind a NAT that used to answer pings has stopped.
+    BindingSilent {
+        aor: Aor,
+        contact: Box<str>,
+        flow: Flow,
+    },
+    /// It answers again, or has registered again.
+    BindingAnswers {
+        aor: Aor,
+        contact: Box<str>,
+        flow: Flow,
+    },
+    /// So many pings were sent to phones behind NATs.
+    Pinged {
+        count: u32,
+    },
+    PingAnswered,
     /// An INVITE got its final answer. `status` below 300: the call stands.
     CallAnswered {
         call: Box<CallRecord>,
@@ -154,6 +174,19 @@ pub enum Event {
     SendFailed {
         call_id: Box<str>,
         flow: Flow,
+    },
+    /// A name leads nowhere, and why: the request goes nowhere either.
+    Unresolved {
+        call_id: Box<str>,
+        uri: Box<str>,
+        why: Why,
+    },
+    /// A next hop did not answer (408), or refused (503): another of the same name is tried.
+    FailedOver {
+        call_id: Box<str>,
+        from: Flow,
+        to: Flow,
+        status: u16,
     },
     /// Somebody who guessed passwords is kept out for a while.
     Banned {

@@ -19,6 +19,12 @@ pub enum Purpose {
     Table = 7,
     /// Server transactions: keyed for the same reason.
     Transaction = 8,
+    /// Which of several equal destinations a call takes.
+    Path = 9,
+    /// Keep-alives of phones behind NATs.
+    Ping = 20,
+    /// Aliases of Contacts.
+    Alias = 21,
 }
 
 #[derive(Clone)]

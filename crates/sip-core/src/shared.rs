@@ -1,8 +1,10 @@
 //! What the nodes share on purpose, and nothing else: bindings, accounts, used nonces, source budgets, bans, how busy
-//! the workers are, and the key.
-//! The only file of the core with locks. The tables themselves are plain types in files of their own; here they are
+//! the workers are, next hops, and the key. With `shared/hop.rs` the only file of the core with locks. The tables themselves
+//! are plain types in files of their own; here they are
 //! cut into stripes, each behind a lock that is held for one look-up or one change and never across anything else.
 #![expect(clippy::disallowed_types, reason = "the shared tables are locked here and nowhere else")]
+
+mod hop;
 
 use core::hash::BuildHasher as _;
 use core::net::{IpAddr, SocketAddr};
@@ -20,13 +22,15 @@ use crate::ban::{self, Bans, Failures};
 use crate::config::{self, Limits, Network};
 use crate::flow::Flow;
 use crate::forwarding::Forwards;
-use crate::output::BindingRow;
+use crate::nat::keepalive::{Due, Watched};
+use crate::output::{BindingRow, Event};
 use crate::registrar::binding::Binding;
-use crate::registrar::location::{Bindings, Counts, Location};
+use crate::registrar::location::{Bindings, Counts, Listed, Location};
 use crate::registrar::record::{Changed, Refusal, Undo, Update};
 use crate::seal::{Purpose, Seal};
 use crate::source::{Admission, Buckets, VerifiedFlows, source_hash};
 use crate::time::{Duration, Instant};
+pub use hop::SharedHops;
 
 /// Stripes of each table: enough that two workers seldom meet, few enough that an empty server stays small.
 const STRIPES: usize = 256;
@@ -50,6 +54,7 @@ pub struct Shared {
     pub accounts: SharedAccounts,
     pub nonces: SharedNonces,
     pub sources: Sources,
+    pub hops: SharedHops,
     pub bans: SharedBans,
     pub overload: Overload,
     pub refusals: Refusals,
@@ -64,6 +69,7 @@ impl Shared {
             accounts: SharedAccounts::new(&seal),
             nonces: SharedNonces::new(&seal, now),
             sources: Sources::new(&seal),
+            hops: SharedHops::new(&seal),
             bans: SharedBans::new(&seal),
             overload: Overload::default(),
             refusals: Refusals::default(),
@@ -163,6 +169,36 @@ impl SharedLocation {
             aors: sum.aors + one.aors,
             bindings: sum.bindings + one.bindings,
         })
+    }
+
+    /// What a keep-alive remembers of a user by.
+    pub fn hash(&self, aor: &str) -> u64 {
+        Location::hash(&self.seal, aor)
+    }
+
+    /// A phone behind a NAT is about to be pinged. `None`: no longer.
+    pub fn ping(&self, now: Instant, watched: Watched) -> Option<Due> {
+        stripe(&self.stripes, watched.user).write().ping(now, watched)
+    }
+
+    /// It has answered a ping sent at `sent_at`: what is told of it. `None`: it is gone meanwhile.
+    pub fn answered(
+        &self,
+        now: Instant,
+        watched: Watched,
+        sent_at: Instant,
+    ) -> Option<Option<Event>> {
+        stripe(&self.stripes, watched.user).write().answered(now, watched, sent_at)
+    }
+
+    /// Bindings to be pinged, each with the Call-ID of its REGISTER.
+    pub fn to_watch(&self, now: Instant) -> impl Iterator<Item = (Box<str>, Watched)> {
+        self.stripes.iter().flat_map(move |stripe| stripe.read().to_watch(now))
+    }
+
+    /// [`pages`](Self::pages) with what is known of the ways to phones behind NATs.
+    pub fn list(&self, now: Instant) -> impl Iterator<Item = Vec<Listed>> {
+        self.stripes.iter().map(move |stripe| stripe.read().list(now))
     }
 
     /// All live bindings, a page (one stripe) at a time; no lock is held between pages.

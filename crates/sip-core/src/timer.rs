@@ -40,12 +40,14 @@ pub enum Timer {
     M = 11,
     /// No letter in the RFC: 64*T1 after a CANCEL the INVITE counts as cancelled (RFC 3261 §9.1).
     Cancel = 12,
+    /// No letter in the RFC: 6*T1 without a word, and somebody else is tried, if there is anybody (RFC 3263 §4.3).
+    Silence = 13,
 }
 
 impl Timer {
-    const ALL: [Timer; 13] = {
-        use Timer::{A, B, Cancel, D, E, F, G, H, I, J, K, L, M};
-        [A, B, D, E, F, G, H, I, J, K, L, M, Cancel]
+    const ALL: [Timer; 14] = {
+        use Timer::{A, B, Cancel, D, E, F, G, H, I, J, K, L, M, Silence};
+        [A, B, D, E, F, G, H, I, J, K, L, M, Cancel, Silence]
     };
 }
 
@@ -236,7 +238,11 @@ const T2: usize = DOUBLINGS;
 const T1_X64: usize = DOUBLINGS + 1;
 const LINGER_T1_X64: usize = DOUBLINGS + 2;
 const LINGER_T4: usize = DOUBLINGS + 3;
-const QUEUES: usize = DOUBLINGS + 4;
+const SILENCE: usize = DOUBLINGS + 4;
+const QUEUES: usize = DOUBLINGS + 5;
+
+/// In T1: the request has been sent three times by then (at 0, 1 and 3 T1).
+const SILENCE_T1: u32 = 6;
 
 /// The queues of one node's transactions.
 #[derive(Debug)]
@@ -256,6 +262,7 @@ impl TimerQueues {
                 T2 => t2,
                 T1_X64 | LINGER_T1_X64 => t1 * 64,
                 LINGER_T4 => t4,
+                SILENCE => t1 * SILENCE_T1,
                 doublings => t1 * (1 << doublings),
             })
         });
@@ -263,7 +270,7 @@ impl TimerQueues {
     }
 
     fn queue_of(&self, timer: Timer, doubling: Doubling) -> usize {
-        use Timer::{A, B, Cancel, D, E, F, G, H, I, J, K, L, M};
+        use Timer::{A, B, Cancel, D, E, F, G, H, I, J, K, L, M, Silence};
         let doublings = usize::from(doubling.0);
         match timer {
             A => doublings.min(DOUBLINGS - 1),
@@ -273,6 +280,7 @@ impl TimerQueues {
             B | F | H | Cancel => T1_X64,
             D | J | L | M => LINGER_T1_X64,
             I | K => LINGER_T4,
+            Silence => SILENCE,
         }
     }
 
@@ -290,7 +298,7 @@ impl TimerQueues {
         let mark = Mark::new(owner, generation, epoch, timer);
         let Some(queue) = self.queues.get_mut(index) else { return };
         let mut deadline = now + queue.delay;
-        if index >= LINGER_T1_X64 {
+        if (LINGER_T1_X64..SILENCE).contains(&index) {
             let step = LINGER_STEP.as_micros() as u64;
             deadline = Instant(deadline.0.div_ceil(step).saturating_mul(step));
         }
@@ -318,7 +326,7 @@ impl TimerQueues {
             doublings if doublings < DOUBLINGS => doublings,
             _ => T2,
         };
-        for index in [doubled, T1_X64] {
+        for index in [doubled, T1_X64, SILENCE] {
             if let (Some(queue), Some(front)) =
                 (self.queues.get_mut(index), self.fronts.get_mut(index))
                 && *front != Instant::FAR
@@ -406,6 +414,7 @@ mod tests {
         assert_eq!(fires_at(Timer::E, Doubling(6)), 7 + 4_000 * MS);
         assert_eq!(fires_at(Timer::E, Doubling::T2), 7 + 4_000 * MS);
         assert_eq!(fires_at(Timer::H, Doubling(0)), 7 + 32_000 * MS);
+        assert_eq!(fires_at(Timer::Silence, Doubling(0)), 7 + 3_000 * MS);
         // Rounded up: 32 s and 5 s are the least.
         assert_eq!(fires_at(Timer::L, Doubling(0)), 32_020 * MS);
         assert_eq!(fires_at(Timer::K, Doubling(0)), 5_020 * MS);

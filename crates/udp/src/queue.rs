@@ -29,6 +29,15 @@ pub enum Flush {
     Blocked,
 }
 
+/// How often a message that failed is tried again at once.
+fn tries_of(error: &io::Error) -> u32 {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => 16,
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => 2,
+        _ => 1,
+    }
+}
+
 impl<B: AsRef<[u8]>, T> Default for Outgoing<B, T> {
     fn default() -> Self {
         Self::new()
@@ -68,17 +77,24 @@ impl<B: AsRef<[u8]>, T> Outgoing<B, T> {
         mut failed: impl FnMut(Failure<T>),
         mut sent: impl FnMut(B),
     ) -> Flush {
+        // How often the first message has failed.
+        let mut tries = 0;
         while !self.waiting.is_empty() {
             let batch = self.waiting.iter().map(|(target, bytes, _)| (*target, bytes.as_ref()));
             match syscall::send(socket.fd(), &mut self.ring, batch) {
                 Ok(n) => {
+                    tries = 0;
                     for (_, bytes, _) in self.waiting.drain(..n.min(self.waiting.len())) {
                         sent(bytes);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Flush::Blocked,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // The kernel may have given us what a router said about an earlier datagram, to somebody else: that is told
+                // once, so whoever fails again has failed. A refused connection can be nothing else.
+                Err(error) if tries < tries_of(&error) => tries += 1,
                 Err(error) => {
+                    tries = 0;
                     if let Some((target, _, tag)) = self.waiting.pop_front() {
                         failed(Failure { target, tag, error });
                     }

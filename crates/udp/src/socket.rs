@@ -1,5 +1,8 @@
 //! Sockets: bound, unconnected, non-blocking. One per worker and listen address, joined by `SO_REUSEPORT`.
-//! An unconnected socket never hears of ICMP refusals, so a dead peer cannot disturb it.
+//!
+//! Of a peer that is dead such a socket hears only when that was asked for (`keep_refusals`, RFC 3261 §18.4), and then in
+//! a queue of its own. The kernel also makes the next system call fail once, whatever it was about: here that call is
+//! made again, so a dead peer disturbs nobody.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -7,10 +10,14 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Type};
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::queue::{Failure, Flush, Outgoing};
-use crate::syscall::{self, Inbox};
+use crate::syscall::{self, Inbox, Report};
+
+/// How long a full socket is left alone when the reactor cannot tell any more.
+const FULL_PAUSE: Duration = Duration::from_millis(1);
 
 /// Datagrams per system call. More gains nothing measurable and makes the first of them wait.
 pub const BATCH_MAX: usize = 64;
@@ -31,6 +38,32 @@ impl Default for Options {
 
 pub struct Socket {
     inner: UdpSocket,
+}
+
+/// System calls in a row that may fail with an error that is not theirs.
+const STRANGE_MAX: u32 = 16;
+
+/// Entries of the queue that mean nothing to us, before a look at something else.
+const REPORTS_MAX: u32 = 64;
+
+/// ICMP said that a datagram did not arrive. Anybody can forge that: the quoted bytes are the only proof of having seen it.
+#[derive(Clone, Copy, Debug)]
+pub struct Refusal<'a> {
+    pub target: SocketAddr,
+    pub quoted: &'a [u8],
+}
+
+impl Report<'_> {
+    /// RFC 3261 §18.4: unreachable (host, network, port, protocol) and parameter problem are failures; source quench and
+    /// time exceeded are not, and what was too large is no failure of the peer.
+    fn is_final(&self) -> bool {
+        const TOO_LARGE: u8 = 4;
+        match self.said {
+            Some((libc::SO_EE_ORIGIN_ICMP, 3, code)) => code != TOO_LARGE,
+            Some((libc::SO_EE_ORIGIN_ICMP, 12, _) | (libc::SO_EE_ORIGIN_ICMP6, 1 | 4, _)) => true,
+            _ => false,
+        }
+    }
 }
 
 impl Socket {
@@ -76,12 +109,38 @@ impl Socket {
 
     /// One batch. `WouldBlock` when nothing waits. Fewer than `inbox.capacity()` means that the queue was empty after it.
     pub fn receive(&self, inbox: &mut Inbox) -> io::Result<usize> {
+        let mut strange = 0;
         loop {
             match syscall::receive(self.fd(), inbox) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
+                // Somebody else's error, most likely; it is told once.
+                Err(_) if strange < STRANGE_MAX => strange += 1,
                 result => return result,
             }
         }
+    }
+
+    /// From now on, ask [`refusal`](Self::refusal) who could not be reached.
+    pub fn keep_refusals(&self) -> io::Result<()> {
+        syscall::keep_refusals(self.fd(), self.local_addr()?.is_ipv4())
+    }
+
+    /// The next datagram of ours that did not reach its target, if the network said so. `room` holds its beginning, as
+    /// far as whoever said it has quoted it. `None`: nobody else.
+    pub fn refusal<'b>(&self, room: &'b mut [u8]) -> io::Result<Option<Refusal<'b>>> {
+        for _ in 0..REPORTS_MAX {
+            let (target, length) = match syscall::report(self.fd(), room) {
+                Ok(report) if report.is_final() => (report.target, report.quoted.len()),
+                Ok(_) => continue,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            let Some(target) = target else { continue };
+            return Ok(Some(Refusal { target, quoted: room.get(..length).unwrap_or_default() }));
+        }
+        Ok(None)
     }
 
     /// From now on the kernel gives each datagram to a random one of the first `members` sockets of this reuse-port
@@ -168,6 +227,19 @@ impl AsyncSocket {
     pub async fn writable(&self) -> io::Result<()> {
         // A cleared flag only comes back with an edge, and that needs the socket to have been full: `flush` said so.
         let mut ready = self.fd.writable().await?;
+        ready.clear_ready();
+        if ready.ready().is_write_closed() {
+            // A refusal looks like that to the reactor, for ever. No socket of ours is closed: wait by the clock.
+            tokio::time::sleep(FULL_PAUSE).await;
+        }
+        Ok(())
+    }
+
+    /// Waits until the network has said something about datagrams of ours. Take it with `refusal`, all of it: what is left
+    /// is not told of again.
+    pub async fn refused(&self) -> io::Result<()> {
+        let mut ready = self.fd.ready(Interest::ERROR).await?;
+        // Before the queue is looked at: what comes meanwhile raises the flag again.
         ready.clear_ready();
         Ok(())
     }

@@ -370,11 +370,20 @@ unsafe fn write_address(storage: *mut sockaddr_storage, address: SocketAddr) -> 
 }
 
 fn set_option<T>(socket: BorrowedFd<'_>, name: c_int, value: &T) -> io::Result<()> {
+    set_option_of(socket, libc::SOL_SOCKET, name, value)
+}
+
+fn set_option_of<T>(
+    socket: BorrowedFd<'_>,
+    level: c_int,
+    name: c_int,
+    value: &T,
+) -> io::Result<()> {
     // SAFETY: pointer and length describe `value`, which the kernel only reads.
     let rc = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
-            libc::SOL_SOCKET,
+            level,
             name,
             ptr::from_ref(value).cast(),
             mem::size_of::<T>() as socklen_t,
@@ -387,6 +396,73 @@ fn set_option<T>(socket: BorrowedFd<'_>, name: c_int, value: &T) -> io::Result<(
 pub(crate) fn force_receive_buffer(socket: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
     let bytes = c_int::try_from(bytes).unwrap_or(c_int::MAX);
     set_option(socket, libc::SO_RCVBUFFORCE, &bytes)
+}
+
+/// `IP_RECVERR`: what routers and hosts say about datagrams of ours waits in a queue of its own (ip(7)).
+pub(crate) fn keep_refusals(socket: BorrowedFd<'_>, is_ipv4: bool) -> io::Result<()> {
+    let (level, name) = match is_ipv4 {
+        true => (libc::IPPROTO_IP, libc::IP_RECVERR),
+        false => (libc::IPPROTO_IPV6, libc::IPV6_RECVERR),
+    };
+    set_option_of(socket, level, name, &1_i32)
+}
+
+/// What one entry of that queue says: to whom the datagram went, the beginning of it, and who said what about it.
+pub(crate) struct Report<'a> {
+    pub target: Option<SocketAddr>,
+    pub quoted: &'a [u8],
+    /// `ee_origin`, `ee_type`, `ee_code`.
+    pub said: Option<(u8, u8, u8)>,
+}
+
+/// Room for the control messages of one entry, aligned as their headers must be.
+#[repr(C, align(8))]
+struct ReportControl([u8; 512]);
+
+/// One entry. `WouldBlock` when the queue is empty.
+pub(crate) fn report<'b>(socket: BorrowedFd<'_>, room: &'b mut [u8]) -> io::Result<Report<'b>> {
+    let mut control = ReportControl([0; 512]);
+    // SAFETY: a C structure that is valid when all zero, like the header below.
+    let mut target: sockaddr_storage = unsafe { mem::zeroed() };
+    let mut iov = iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() };
+    // SAFETY: as above.
+    let mut header: libc::msghdr = unsafe { mem::zeroed() };
+    header.msg_name = (&raw mut target).cast();
+    header.msg_namelen = mem::size_of::<sockaddr_storage>() as socklen_t;
+    header.msg_iov = &raw mut iov;
+    header.msg_iovlen = 1;
+    header.msg_control = control.0.as_mut_ptr().cast();
+    header.msg_controllen = control.0.len() as _;
+    // SAFETY: every pointer in `header` leads to memory of the length beside it that lives through the call.
+    let n = unsafe {
+        libc::recvmsg(socket.as_raw_fd(), &raw mut header, libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT)
+    };
+    if n < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let mut said = None;
+    // SAFETY: the kernel has filled `control` and set its length; the macros stay inside it.
+    let mut at = unsafe { libc::CMSG_FIRSTHDR(&raw const header) };
+    while !at.is_null() {
+        // SAFETY: not null, so it points to a header inside `control`.
+        let (level, kind, length) =
+            unsafe { ((*at).cmsg_level, (*at).cmsg_type, (*at).cmsg_len as usize) };
+        let is_ours = (level == libc::IPPROTO_IP && kind == libc::IP_RECVERR)
+            || (level == libc::IPPROTO_IPV6 && kind == libc::IPV6_RECVERR);
+        // SAFETY: computes a size from a size.
+        let needed = unsafe { libc::CMSG_LEN(mem::size_of::<libc::sock_extended_err>() as _) };
+        if is_ours && length >= needed as usize {
+            // SAFETY: the message is long enough for the structure; it need not be aligned for this read.
+            let error: libc::sock_extended_err =
+                unsafe { ptr::read_unaligned(libc::CMSG_DATA(at).cast()) };
+            said = Some((error.ee_origin, error.ee_type, error.ee_code));
+        }
+        // SAFETY: as for the first one.
+        at = unsafe { libc::CMSG_NXTHDR(&raw const header, at) };
+    }
+    // SAFETY: `target` was zeroed and then written by the kernel up to `msg_namelen`.
+    let target = unsafe { read_address(&raw const target, header.msg_namelen) };
+    Ok(Report { target, quoted: room.get(..n as usize).unwrap_or_default(), said })
 }
 
 /// A classic BPF program on the socket's reuse-port group: a random member of the first `members` gets each datagram.

@@ -235,3 +235,85 @@ fn an_async_socket_wakes_for_every_batch() {
         a.writable().await.unwrap();
     });
 }
+
+/// A peer that nobody is: one refusal with the bytes we sent, and nobody else notices.
+#[test]
+fn a_refusal_says_whose_datagram_it_was_and_disturbs_nobody() {
+    for address in ["127.0.0.1:0", "[::1]:0"] {
+        let ((socket, _), (other, there)) = (bind(address), bind(address));
+        socket.keep_refusals().unwrap();
+        let (gone, nobody) = bind(address);
+        drop(gone);
+        let mut outgoing = Outgoing::new();
+        let mut inbox = Inbox::new(BATCH_MAX);
+        for round in 0..20_u32 {
+            outgoing.push(nobody, format!("to nobody, {round}").into_bytes(), round);
+            assert_eq!(flush(&mut outgoing, &socket).1.len(), 0);
+            // The error waits in the socket: what comes next is not about it.
+            outgoing.push(there, b"to somebody".to_vec(), round);
+            let (done, failures) = flush(&mut outgoing, &socket);
+            assert_eq!((done, failures.len()), (Flush::Done, 0), "round {round}");
+            let mut room = [0; 1_280];
+            let refusal = socket.refusal(&mut room).unwrap().expect("the network said so");
+            assert_eq!(refusal.target, nobody);
+            assert_eq!(refusal.quoted, format!("to nobody, {round}").as_bytes());
+            assert!(socket.refusal(&mut room).unwrap().is_none(), "told once");
+            outgoing.push(nobody, b"again".to_vec(), round);
+            flush(&mut outgoing, &socket);
+            let nothing = socket.receive(&mut inbox).unwrap_err();
+            assert_eq!(nothing.kind(), std::io::ErrorKind::WouldBlock);
+            while socket.refusal(&mut room).unwrap().is_some() {}
+        }
+        assert_eq!(drain(&other, &mut inbox).len(), 20, "all of them arrived");
+    }
+}
+
+/// A batch with dead peers in it: everybody alive gets theirs.
+#[test]
+fn dead_peers_in_a_batch_cost_nobody_a_datagram() {
+    let ((socket, _), (other, there)) = (bind("127.0.0.1:0"), bind("127.0.0.1:0"));
+    socket.keep_refusals().unwrap();
+    let (gone, nobody) = bind("127.0.0.1:0");
+    drop(gone);
+    let mut outgoing = Outgoing::new();
+    for i in 0..200_u32 {
+        let target = if i % 3 == 0 { nobody } else { there };
+        outgoing.push(target, vec![i as u8; 100], i);
+    }
+    let (done, failures) = flush(&mut outgoing, &socket);
+    assert_eq!((done, failures.len()), (Flush::Done, 0));
+    let alive = (0..200).filter(|i| i % 3 != 0).count();
+    assert_eq!(drain(&other, &mut Inbox::new(BATCH_MAX)).len(), alive);
+    let (mut room, mut refused) = ([0; 1_280], 0);
+    while socket.refusal(&mut room).unwrap().is_some() {
+        refused += 1;
+    }
+    // ICMP is limited by the kernel: some, not all.
+    assert!((1..=67).contains(&refused), "{refused}");
+}
+
+#[test]
+fn a_refusal_wakes_whoever_waits_for_it() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let ((socket, _), (gone, nobody)) = (bind("127.0.0.1:0"), bind("127.0.0.1:0"));
+        drop(gone);
+        socket.keep_refusals().unwrap();
+        let socket = AsyncSocket::new(socket).unwrap();
+        for round in 0..3_u32 {
+            let mut outgoing = Outgoing::new();
+            outgoing.push(nobody, b"anybody?".to_vec(), round);
+            socket.flush(&mut outgoing, |_| panic!("it could be sent"));
+            socket.refused().await.unwrap();
+            let (mut room, mut heard) = ([0; 1_280], 0);
+            while let Ok(Some(refusal)) = socket.socket().refusal(&mut room) {
+                assert_eq!(refusal.target, nobody);
+                heard += 1;
+            }
+            assert_eq!(heard, 1);
+        }
+        // Nothing more is said, and nobody is woken.
+        let idle = tokio::time::timeout(Duration::from_millis(20), socket.refused()).await;
+        assert!(idle.is_err());
+    });
+}

@@ -96,20 +96,28 @@ impl Phone<'_> {
         let whom = self.next_hop(&name);
         let outgoing = Outgoing { uri: to.to_owned(), name, whom };
         match self.place(&outgoing, CallOptions::default()) {
-            Ok(with) => self.consultation = Some(Consultation { transferred: call, with }),
+            Ok(with) => {
+                self.consultation =
+                    Some(Consultation { transferred: call, with, is_referred: false });
+            }
             Err(trouble) => {
                 self.say(call, What::TransferFailed { why: trouble.to_string() });
                 self.blame(trouble);
+                self.hold(call, false);
             }
         }
     }
 
     /// The third party answered: now the peer takes our place there.
     pub(super) fn consulted(&mut self, call: CallId) {
-        let Some(Consultation { transferred, with }) = self.consultation else { return };
-        if with != call {
+        let Some(Consultation { transferred, with, is_referred }) = &mut self.consultation else {
+            return;
+        };
+        if *with != call {
             return;
         }
+        *is_referred = true;
+        let (transferred, with) = (*transferred, *with);
         // It is there to be replaced, not to run the script again.
         self.due.retain(|(_, of, due)| !(*of == call && matches!(due, Due::Script | Due::HangUp)));
         let to = self.with(call, |leg| leg.uri.clone()).unwrap_or_default();
@@ -139,7 +147,28 @@ impl Phone<'_> {
                 let trouble = Trouble::new(Kind::Refused, "transfer", why.clone(), next);
                 self.say(call, What::TransferFailed { why });
                 self.blame(trouble);
+                if let Some(consultation) = consultation {
+                    self.hang_up(consultation.with);
+                    self.hold(call, false);
+                }
             }
+        }
+    }
+
+    /// A call has ended. If it was one of the two of an attended transfer that was not asked for yet, there is none: the other
+    /// one is not left on hold, or alone.
+    pub(super) fn consultation_ended(&mut self, call: CallId) {
+        let Some(Consultation { transferred, with, is_referred: false }) = self.consultation else {
+            return;
+        };
+        if call == with {
+            self.consultation = None;
+            let why = "the third party cannot be asked".to_owned();
+            self.say(transferred, What::TransferFailed { why });
+            self.hold(transferred, false);
+        } else if call == transferred {
+            self.consultation = None;
+            self.hang_up(with);
         }
     }
 }

@@ -51,6 +51,8 @@ pub(super) enum Due {
 pub(super) struct Consultation {
     pub transferred: CallId,
     pub with: CallId,
+    /// The peer was asked to take our place there.
+    pub is_referred: bool,
 }
 
 pub struct Phone<'a> {
@@ -288,6 +290,7 @@ impl<'a> Phone<'a> {
         }
         self.note(number, What::Ended(Box::new(report.clone())));
         self.reports.push(report);
+        self.consultation_ended(call);
     }
 
     fn on_time(&mut self) {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use sip_core::input::{Answer, Input};
+use sip_core::locate::Resolution;
 use store::{BanWrite, Home};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
@@ -22,7 +23,7 @@ use crate::clock::Clock;
 use crate::config::{Balance, DomainChoice, Flags, Loaded, LogLevel, Settings};
 use crate::observe::log::Log;
 use crate::shard::turn::Turn;
-use crate::shard::{Shell, crash, spread};
+use crate::shard::{Asker, Shell, crash, spread};
 use crate::start::{self, Running, StartError};
 
 /// Expired users removed at once, per stripe of the location table.
@@ -148,6 +149,7 @@ async fn serve(loaded: &Loaded, args: &Args, running: Running) -> u8 {
         blocked: Notify::new(),
     });
     let writer = tokio::task::spawn_local(running.writer.run(committed(Rc::clone(&desk))));
+    tokio::task::spawn_local(running.resolver.run(resolved(Rc::clone(&desk))));
     tokio::task::spawn_local(resend(desk));
     tokio::task::spawn_local(expire(Arc::clone(&shell)));
     let sockets = running.sockets.clone();
@@ -218,7 +220,7 @@ fn warn_of_small_buffer(shell: &Shell, facts: &start::Facts) {
 }
 
 /// The answers to the nodes' questions, handled here: the REGISTERs of a whole commit leave in one go.
-fn committed(desk: Rc<Desk>) -> impl FnMut(&mut Vec<(crate::shard::Asker, store::Stored)>) {
+fn committed(desk: Rc<Desk>) -> impl FnMut(&mut Vec<(Asker, store::Stored)>) {
     move |group| {
         if group.is_empty() {
             return;
@@ -233,6 +235,18 @@ fn committed(desk: Rc<Desk>) -> impl FnMut(&mut Vec<(crate::shard::Asker, store:
                 };
                 turn.input(now, node, Input::Answer { ask, answer });
             }
+        }
+        desk.flush();
+    }
+}
+
+/// What came of a question to the DNS, handled here.
+fn resolved(desk: Rc<Desk>) -> impl FnMut(&[Asker], &Resolution) {
+    move |askers, resolution| {
+        let now = desk.shell.clock.now();
+        for (node, ask) in askers {
+            let answer = Answer::Resolved(resolution.clone());
+            desk.turn.borrow_mut().input(now, *node, Input::Answer { ask: *ask, answer });
         }
         desk.flush();
     }

@@ -5,15 +5,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sip_core::config::{Algorithm, Auth, Forking, Network, Registrar, SourceRate};
+use sip_core::config::{Algorithm, Auth, Dns, Forking, Nat, Network, Registrar, SourceRate};
 use sip_core::flow::Transport;
 use store::Home;
 
-use super::duration;
 use super::file::{At, Written};
 use super::gateway::{self, Balance};
 use super::limit;
 use super::mistake::{Mistake, nearest};
+use super::{dns, duration};
+use crate::resolver::Rules;
 
 /// SIP's port (RFC 3261 §19.1.2).
 pub(super) const PORT: u16 = 5060;
@@ -66,6 +67,7 @@ pub struct Settings {
     pub drain_timeout: Duration,
     pub registrar: Registrar,
     pub auth: Auth,
+    pub nat: Nat,
     pub trusted: Vec<Network>,
     pub per_source: SourceRate,
     /// Which datagrams of one sender go to which worker.
@@ -74,6 +76,9 @@ pub struct Settings {
     pub balance: Option<Balance>,
     /// Stream connections at the same time.
     pub connections_max: usize,
+    pub dns: Dns,
+    /// The same section, as far as the resolver acts on it.
+    pub resolver: Rules,
     pub store: Home,
     /// None: `memory:` has no directory to put a socket into.
     pub admin: Option<PathBuf>,
@@ -107,6 +112,7 @@ impl Settings {
         let store = store(written, flags);
         let (log_level, log_format) = log(written, flags);
         let domains = domains(written, flags);
+        let (dns, resolver) = dns::read(written);
         let mut settings = Self {
             listen: listen(written, flags),
             redirect_domains: redirect_domains(written, &domains),
@@ -121,12 +127,15 @@ impl Settings {
                 .unwrap_or(Duration::from_secs(30)),
             registrar: registrar(written),
             auth: auth(written),
+            nat: nat(written),
             trusted: trusted(written),
             per_source: limit::per_source(written),
             spread: spread(written),
             balance: None,
             connections_max: count(written, "limits", "connections", 1..=1_000_000)
                 .unwrap_or(20_000),
+            dns,
+            resolver,
             admin: admin(written, flags, &store),
             store,
             log_level,
@@ -362,7 +371,7 @@ fn spread(written: &mut Written<'_>) -> Spread {
     }
 }
 
-fn period(
+pub(super) fn period(
     written: &mut Written<'_>,
     section: &str,
     key: &str,
@@ -462,6 +471,19 @@ fn registrar(written: &mut Written<'_>) -> Registrar {
         wrong(written, "contradiction", message, &at, &label);
     }
     registrar
+}
+
+fn nat(written: &mut Written<'_>) -> Nat {
+    let mut nat = Nat::default();
+    if let Some(keepalive) = period(written, "nat", "keepalive", Duration::ZERO..=HOUR) {
+        nat.keepalive = keepalive;
+    }
+    let range = Duration::from_secs(10)..=Duration::from_secs(7 * 86_400);
+    if let Some(expires) = period(written, "nat", "expires", range) {
+        nat.expires_max = expires;
+    }
+    nat.contact_alias = written.boolean("nat", "contact_alias").is_some_and(|at| at.value);
+    nat
 }
 
 fn auth(written: &mut Written<'_>) -> Auth {

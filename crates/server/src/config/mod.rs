@@ -1,12 +1,14 @@
 //! The configuration: which file, what it says (`file.rs`), what that means (`meaning.rs`), and what is wrong with it
 //! (`mistake.rs`). The same road for `run`, `check` and every command that must find the server.
 
+pub mod dns;
 pub mod duration;
 pub mod file;
 pub mod gateway;
 mod limit;
 pub mod meaning;
 pub mod mistake;
+pub mod note;
 mod part;
 #[cfg(test)]
 mod tests;

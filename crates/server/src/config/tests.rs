@@ -49,6 +49,12 @@ nonce_lifetime = "1m"
 [limits]
 trusted = ["10.0.0.0/8", "192.0.2.7"]
 connections = 500
+[dns]
+servers = ["192.0.2.53", "[2001:db8::53]:5353"]
+hosts = ""
+query_timeout = "1s"
+timeout = "2s"
+allow_local = false
 [store]
 url = "memory:"
 [admin]
@@ -68,6 +74,11 @@ format = "json"
     assert_eq!(s.registrar.expires_default, Duration::from_secs(300));
     assert_eq!(s.auth.algorithms[0], sip_core::config::Algorithm::Sha256);
     assert_eq!(s.trusted[1].prefix, 32);
+    assert_eq!(s.resolver.servers[0], "192.0.2.53:53".parse().unwrap());
+    assert_eq!(s.resolver.servers[1], "[2001:db8::53]:5353".parse().unwrap());
+    assert_eq!((s.resolver.hosts, s.dns.allow_local), (None, false));
+    assert_eq!(s.resolver.query_timeout, Duration::from_secs(1));
+    assert_eq!(s.dns.patience, Duration::from_secs(2));
     assert_eq!(s.store, store::Home::Memory);
     assert_eq!((s.log_level, s.log_format), (LogLevel::Debug, LogFormat::Json));
 }

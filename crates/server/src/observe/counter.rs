@@ -28,10 +28,18 @@ counters! {
     bindings_added,
     bindings_refreshed,
     bindings_removed,
+    /// OPTIONS to phones behind NATs, and their answers.
+    pings_sent,
+    pings_answered,
+    /// Phones behind NATs that stopped answering.
+    bindings_silent,
     calls_answered,
     calls_refused,
     calls_ended,
     transaction_timeouts,
+    names_unresolved,
+    /// Next hops that were no good, where another of the same name was tried.
+    next_hops_failed,
     limits_hit,
     /// Requests of strangers who asked too much, and anything from who is kept out.
     dropped_unverified,

@@ -8,6 +8,7 @@ mod throttle;
 use std::io;
 use std::net::SocketAddr;
 
+use sip_core::locate::Why;
 use sip_core::output::{EndedBy, Event, Fault, Removal};
 use sip_core::route::limit;
 use sip_core::time::Instant;
@@ -51,6 +52,10 @@ impl Observer {
 
     pub fn event(&self, now: Instant, event: &Event) {
         let level = self.count(event);
+        if matches!(event, Event::Pinged { .. } | Event::PingAnswered) {
+            // Counted; a line for each would be the log of a busy evening.
+            return;
+        }
         if self.log.wants(level) && self.admit(now, level, event) {
             self.write(now, level, event);
         }
@@ -97,6 +102,13 @@ impl Observer {
             Event::BindingAdded { .. } => (&c.bindings_added, LogLevel::Info),
             Event::BindingRefreshed { .. } => (&c.bindings_refreshed, LogLevel::Debug),
             Event::BindingRemoved { .. } => (&c.bindings_removed, LogLevel::Info),
+            Event::BindingSilent { .. } => (&c.bindings_silent, LogLevel::Info),
+            Event::BindingAnswers { .. } => return LogLevel::Info,
+            Event::Pinged { count } => {
+                c.pings_sent.add(u64::from(*count));
+                return LogLevel::Debug;
+            }
+            Event::PingAnswered => (&c.pings_answered, LogLevel::Debug),
             Event::CallAnswered { call } if call.status < 300 => {
                 (&c.calls_answered, LogLevel::Debug)
             }
@@ -108,6 +120,12 @@ impl Observer {
             Event::CallEnded { .. } => (&c.calls_ended, LogLevel::Info),
             Event::TransactionTimeout { .. } => (&c.transaction_timeouts, LogLevel::Debug),
             Event::SendFailed { .. } => (&c.sends_failed, LogLevel::Debug),
+            // The name server of the operator is silent, or a stranger has written a name that is not there.
+            Event::Unresolved { why: Why::NotAnswered, .. } => {
+                (&c.names_unresolved, LogLevel::Warn)
+            }
+            Event::Unresolved { .. } => (&c.names_unresolved, LogLevel::Info),
+            Event::FailedOver { .. } => (&c.next_hops_failed, LogLevel::Info),
             Event::LimitHit { limit, .. } => {
                 match *limit {
                     limit::UNVERIFIED => c.dropped_unverified.one(),
@@ -147,6 +165,13 @@ impl Observer {
                 };
                 let (aor, contact) = (Value::from(&**aor), Value::from(&**contact));
                 line("unregistered", &[("aor", aor), ("contact", contact), ("why", why.into())]);
+            }
+            Event::BindingSilent { aor, contact, flow }
+            | Event::BindingAnswers { aor, contact, flow } => {
+                let silent = matches!(event, Event::BindingSilent { .. });
+                let (aor, contact) = (Value::from(&**aor), Value::from(&**contact));
+                let fields = [("aor", aor), ("contact", contact), ("at", Value::Flow(*flow))];
+                line(if silent { "silent" } else { "answers_again" }, &fields);
             }
             Event::CallAnswered { call } => self.call(now, level, "call_answered", call, None),
             Event::CallEnded { call, ended_by: EndedBy::Refused } => {
@@ -188,6 +213,29 @@ impl Observer {
                 let (user, why) = (Value::from(&**user), Value::from(*why));
                 line("auth_failed", &[("user", user), ("why", why), ("from", Value::Flow(*flow))]);
             }
+            Event::LimitHit { limit, flow } => {
+                let from = flow.map_or(Value::Text(""), Value::Flow);
+                line("limit_hit", &[("limit", (*limit).into()), ("from", from)]);
+            }
+            Event::Banned { row, flow } => {
+                let network = row.network.to_string();
+                let fields = [
+                    ("network", Value::from(&*network)),
+                    ("for", row.until.since(now).as_secs().into()),
+                    ("why", "guessed passwords".into()),
+                    ("from", Value::Flow(*flow)),
+                ];
+                line("banned", &fields);
+            }
+            hop => self.write_hop(now, level, hop),
+        }
+    }
+
+    /// What went wrong on the way to somebody.
+    fn write_hop(&self, now: Instant, level: LogLevel, event: &Event) {
+        let line =
+            |name: &str, fields: &[(&str, Value<'_>)]| self.log.line(now, level, name, fields);
+        match event {
             Event::TransactionTimeout { call_id, method, flow } => {
                 let (method, call_id) = (Value::from(&**method), Value::from(&**call_id));
                 let to = Value::Flow(*flow);
@@ -197,29 +245,23 @@ impl Observer {
                 let call_id = Value::from(&**call_id);
                 line("send_failed", &[("to", Value::Flow(*flow)), ("call_id", call_id)]);
             }
-            Event::LimitHit { limit, flow } => {
-                let from = flow.map_or(Value::Text(""), Value::Flow);
-                line("limit_hit", &[("limit", (*limit).into()), ("from", from)]);
+            Event::Unresolved { call_id, uri, why } => {
+                let why = unresolved(*why);
+                let (uri, call_id) = (Value::from(&**uri), Value::from(&**call_id));
+                line("unresolved", &[("to", uri), ("why", why.into()), ("call_id", call_id)]);
             }
-            Event::Banned { row, flow } => {
-                let network = row.network.to_string();
-                let seconds = row.until.since(now).as_secs();
+            Event::FailedOver { call_id, from, to, status } => {
+                let why = if *status == 408 { "no answer" } else { "refused" };
                 let fields = [
-                    ("network", Value::from(&*network)),
-                    ("for", seconds.into()),
-                    ("why", "guessed passwords".into()),
-                    ("from", Value::Flow(*flow)),
+                    ("from", Value::Flow(*from)),
+                    ("to", Value::Flow(*to)),
+                    ("why", why.into()),
+                    ("call_id", (&**call_id).into()),
                 ];
-                line("banned", &fields);
+                line("failed_over", &fields);
             }
-            // Said by `write`.
-            Event::BindingAdded { .. }
-            | Event::BindingRefreshed { .. }
-            | Event::BindingRemoved { .. }
-            | Event::CallAnswered { .. }
-            | Event::CallEnded { .. }
-            | Event::Redirected { .. }
-            | Event::StoreFailed { .. } => {}
+            // Said above.
+            _ => {}
         }
     }
 
@@ -240,5 +282,15 @@ impl Observer {
         fields.extend(ended_by.map(|by| ("ended_by", Value::from(by))));
         fields.push(("call_id", (&*call.call_id).into()));
         self.log.line(now, level, name, &fields);
+    }
+}
+
+const fn unresolved(why: Why) -> &'static str {
+    match why {
+        Why::NotFound => "no such name, or no address",
+        Why::NoTransport => "reachable only by what we do not speak",
+        Why::Local => "leads to this machine or its link; dns.allow_local is off",
+        Why::NotAnswered => "no name server answered in time",
+        Why::Ourselves => "leads back to us",
     }
 }

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use parking_lot::Mutex;
 use sip_core::config::Config;
 use sip_core::input::{Command, Input};
+use sip_core::nat::keepalive::Watched;
 use sip_core::node::{Node, Sizes};
 use sip_core::output::{AskId, Outbox};
 use sip_core::shared::Shared;
@@ -27,6 +28,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::clock::Clock;
 use crate::observe::Observer;
+use crate::resolver::Questions;
 use crate::stream::{Connection, Streams};
 use crash::CrashFolder;
 
@@ -36,7 +38,7 @@ pub const NODES_PER_WORKER: usize = 16;
 /// A node that panicked so often is made anew: its tables cannot be trusted any more.
 const PANICS_MAX: u32 = 8;
 
-/// Which node asked the store what.
+/// Which node asked what.
 pub type Asker = (u16, AskId);
 
 pub struct Shell {
@@ -47,6 +49,8 @@ pub struct Shell {
     pub streams: Streams,
     /// None when nothing is to be kept (`memory:`).
     pub writer: Option<Writer<Asker>>,
+    /// Questions to the DNS.
+    pub questions: Questions,
     pub links: Vec<WorkerLink>,
     pub crash: CrashFolder,
     /// Set: this is a stateless proxy, and there are no nodes.
@@ -86,6 +90,7 @@ pub struct Parts {
     pub observer: Observer,
     pub streams: Streams,
     pub writer: Option<Writer<Asker>>,
+    pub questions: Questions,
     pub crash: CrashFolder,
     pub stateless: Option<Arc<stateless::Settings>>,
 }
@@ -93,7 +98,8 @@ pub struct Parts {
 impl Shell {
     /// One link per worker; what comes out of the other end of `opens` is the worker's to open.
     pub fn new(parts: Parts, opens: Vec<mpsc::UnboundedSender<Arc<Connection>>>) -> Self {
-        let Parts { clock, config, shared, observer, streams, writer, crash, stateless } = parts;
+        let Parts { clock, config, shared, observer, streams, writer, questions, crash, stateless } =
+            parts;
         let cell = |index| NodeCell {
             node: Mutex::new(Node::new(index, Arc::clone(&config), Arc::clone(&shared))),
             deadline: AtomicU64::new(u64::MAX),
@@ -118,6 +124,7 @@ impl Shell {
             observer,
             streams,
             writer,
+            questions,
             links,
             crash,
             stateless,
@@ -211,6 +218,21 @@ impl Shell {
         }
     }
 
+    /// Bindings of phones behind NATs that were found at the start: each is pinged by the node that will take its next
+    /// REGISTER.
+    pub fn watch_bindings(&self) {
+        let (now, count) = (self.clock.now(), self.nodes.len());
+        let mut found: Vec<Vec<Watched>> = vec![Vec::new(); count];
+        for (call_id, watched) in self.shared.location.to_watch(now) {
+            let owner = sip_core::shard::owner(&self.shared.seal, call_id.as_bytes(), count);
+            found.get_mut(owner).map(|list| list.push(watched)).unwrap_or_default();
+        }
+        let mut out = Outbox::default();
+        for (index, list) in (0..).zip(found).filter(|(_, list)| !list.is_empty()) {
+            self.handle(now, index, Input::Command(Command::Watch(list)), &mut out);
+        }
+    }
+
     /// No new calls from now on.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
@@ -234,6 +256,7 @@ impl Shell {
             timers_c: sum.timers_c + one.timers_c,
             steps: sum.steps + one.steps,
             registers_pending: sum.registers_pending + one.registers_pending,
+            questions: sum.questions + one.questions,
         })
     }
 }

@@ -9,14 +9,17 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use sip_core::flow::{Flow, ListenerId};
 use sip_core::input::{Answer, Input};
+use sip_core::locate::Resolution;
 use sip_core::output::{Ask, ClientToken, Event, Outbox, Question, Transmit};
 use sip_core::route::{early, nat};
 use sip_core::stateless::Forwarder;
 use sip_core::time::Instant;
+use sip_core::transaction::Branch;
 use store::BanWrite;
 use udp::{AsyncSocket, Failure, Flush, Outgoing};
 
 use super::{Shell, crash};
+use crate::resolver::Asked;
 use crate::stream::{Connection, Refusal};
 
 /// Datagrams that may wait for a full socket; beyond it they are lost, as datagrams may be.
@@ -100,6 +103,15 @@ impl Turn {
         self.carry_out(now, node);
     }
 
+    /// What ICMP says about a datagram of ours. It can be forged; the branch in what it quotes cannot (RFC 3261 §18.4).
+    pub fn refused(&mut self, now: Instant, refusal: &udp::Refusal<'_>) {
+        let Some(parts) = Branch::quoted(&self.shell.shared.branch_seal, refusal.quoted) else {
+            return;
+        };
+        let remote = refusal.target;
+        self.input(now, parts.node, Input::Unreachable { token: parts.token(), remote });
+    }
+
     /// There is too much to do, or a flood: what can be turned away is, before anybody waits for a node.
     fn refuse_early(&mut self, now: Instant, flow: Flow, raw: &[u8]) -> bool {
         let Self { shell, outbox, scratch, .. } = self;
@@ -174,13 +186,9 @@ impl Turn {
                 Err(Refusal) => fail(again, tag),
             }
         }
-        for Ask { id, question: Question::Store(writes) } in outbox.asks.drain(..) {
-            let pushed = match &shell.writer {
-                Some(writer) => writer.push(writes, Some((node, id))).is_ok(),
-                None => false,
-            };
-            if !pushed {
-                let answer = Answer::StoreFailed("the queue of the store is full".to_owned());
+        for ask in outbox.asks.drain(..) {
+            let id = ask.id;
+            if let Err(answer) = put(shell, node, ask) {
                 again.push_back((node, Input::Answer { ask: id, answer }));
             }
         }
@@ -240,6 +248,24 @@ impl Turn {
         for tag in tags {
             fail(&mut self.again, tag);
         }
+    }
+}
+
+/// Puts a question before whoever can answer it; the answer at once, if nobody can.
+fn put(shell: &Shell, node: u16, Ask { id, question }: Ask) -> Result<(), Answer> {
+    let asker = (node, id);
+    match question {
+        Question::Store(writes) => {
+            let pushed = shell.writer.as_ref().map(|writer| writer.push(writes, Some(asker)));
+            if matches!(pushed, Some(Ok(_))) {
+                return Ok(());
+            }
+            Err(Answer::StoreFailed("the queue of the store is full".to_owned()))
+        }
+        Question::Resolve { query, until } => shell
+            .questions
+            .try_send(Asked { query, until, asker })
+            .map_err(|_| Answer::Resolved(Resolution::Failed)),
     }
 }
 

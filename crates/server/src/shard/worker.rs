@@ -25,6 +25,9 @@ use crate::stream::{self, Connection};
 /// Full batches in a row before timers and streams of this worker have their turn.
 const BATCHES_MAX: usize = 4;
 
+/// Of a quoted datagram: the Request-URI and the first Via are in it.
+const REFUSAL_BYTES: usize = 1_280;
+
 /// Timers are fired in groups: none of SIP's is finer than this.
 const TICK: Duration = Duration::from_millis(10);
 
@@ -95,6 +98,7 @@ async fn serve(shell: Arc<Shell>, plan: Plan, nap: Arc<Nap>, ready: &Ready) {
     }
     for (id, socket) in &sockets {
         tokio::task::spawn_local(receive(Rc::clone(&worker), *id, Arc::clone(socket)));
+        tokio::task::spawn_local(hear_refusals(Rc::clone(&worker), Arc::clone(socket)));
     }
     tokio::task::spawn_local(timers(Rc::clone(&worker)));
     tokio::task::spawn_local(account(Rc::clone(&worker)));
@@ -130,6 +134,19 @@ async fn receive(worker: Rc<Worker>, listener: ListenerId, socket: Arc<AsyncSock
         }
         if full >= BATCHES_MAX {
             full = 0;
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Takes what ICMP says about our datagrams. The socket has a queue of its own for it, so nobody's messages wait.
+async fn hear_refusals(worker: Rc<Worker>, socket: Arc<AsyncSocket>) {
+    // A kernel that cannot: dead peers are found by their silence, as ever.
+    if socket.socket().keep_refusals().is_err() {
+        return;
+    }
+    while socket.refused().await.is_ok() {
+        while worker.refusals(&socket) {
             tokio::task::yield_now().await;
         }
     }
@@ -220,6 +237,23 @@ impl Worker {
             }
         }
         turn.flush(now)
+    }
+
+    /// A batch of what ICMP says; whether there may be more.
+    fn refusals(&self, socket: &AsyncSocket) -> bool {
+        let now = self.shell.clock.now();
+        let mut turn = self.turn.borrow_mut();
+        let mut room = [0; REFUSAL_BYTES];
+        let mut taken = 0;
+        while taken < BATCH_MAX
+            && let Ok(Some(refusal)) = socket.socket().refusal(&mut room)
+        {
+            turn.refused(now, &refusal);
+            taken += 1;
+        }
+        // What a full socket keeps leaves with the next batch.
+        turn.flush(now);
+        taken == BATCH_MAX
     }
 
     pub fn flush(&self) -> Flush {

@@ -10,6 +10,8 @@ mod exit_code;
 mod fake;
 mod limit;
 mod load;
+mod name;
+mod nat;
 mod panic;
 mod phone_call;
 mod phone_failure;

@@ -103,3 +103,18 @@ fn to_nobody() {
     assert!(done.out.contains("ended: we hung up, "), "{done:?}");
     assert_eq!(bob.end().code, 1);
 }
+
+#[test]
+fn attended_to_nobody() {
+    let (folder, _server) = house();
+    let bob = Line::waiting(&folder, &["call", "--listen", "--as", "bob", "--count", "1"]);
+    let call = ["call", "bob", "--as", "alice", "--for", "3s"];
+    let transfer = ["--transfer", "nobody", "--transfer-at", "300ms", "--attended"];
+    let done = folder.run(&[&call[..], &transfer[..]].concat(), "");
+    assert_eq!(done.code, 1, "{done:?}");
+    assert!(done.err.contains("404"), "{done:?}");
+    // Bob is not left on hold.
+    let words = ["on hold", "transfer failed", "resumed", "ended: we hung up, "];
+    assert!(words.iter().all(|word| done.out.contains(word)), "{done:?}");
+    assert_eq!(bob.end().code, 0);
+}

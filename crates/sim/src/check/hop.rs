@@ -1,6 +1,6 @@
 //! Hop by hop duties: ACK to every non-2xx, CANCEL only after a provisional, and what forwarding may change.
 
-use super::{View, key};
+use super::{View, is_ping, key};
 use crate::wire::Wire;
 use crate::world::GIVE_UP;
 
@@ -118,7 +118,8 @@ pub(super) fn forwarded(view: &View<'_>, wrong: &mut Vec<String>) {
         if !own.contains(&m.sent_by) {
             wrong.push(format!("{} left without our Via on top (call {})", m.method, m.call_id));
         }
-        let own_making = m.method == "CANCEL" || (m.method == "ACK" && m.vias.len() == 1);
+        let own_ack = m.method == "ACK" && m.vias.len() == 1;
+        let own_making = m.method == "CANCEL" || own_ack || is_ping(m);
         let source = view.arrived.iter().rev().find(|(at, a)| {
             let r = &a.message;
             *at <= w.sent

@@ -1,10 +1,11 @@
 //! Retransmission times, to the microsecond: RFC 3261 §17.1.1.2 (Timers A, B), §17.1.2.2 (E, F), §17.2.1 (G, H).
 //! Loss changes how many there are, never when they are sent.
 
+use sip_core::output::Event;
 use sip_core::time::{Duration, Instant};
 
 use super::hop::first_sent;
-use super::{View, key, registered_between};
+use super::{View, is_ping, key, registered_between};
 use crate::wire::Wire;
 use crate::world::GIVE_UP;
 
@@ -66,7 +67,8 @@ pub(super) fn requests(view: &View<'_>, wrong: &mut Vec<String>) {
 fn expected_requests(view: &View<'_>, first: &Wire) -> Vec<Instant> {
     let m = &first.message;
     let mut times = vec![first.sent];
-    if first.reliable {
+    // A ping to a phone behind a NAT is repeated by the next ping.
+    if first.reliable || is_ping(m) {
         return times;
     }
     let invite = m.method == "INVITE";
@@ -77,7 +79,7 @@ fn expected_requests(view: &View<'_>, first: &Wire) -> Vec<Instant> {
             .min()
     };
     let provisional = heard(100, 200).unwrap_or(Instant::FAR);
-    let last = heard(200, 700).unwrap_or(Instant::FAR);
+    let last = heard(200, 700).unwrap_or(Instant::FAR).min(given_up(view, first));
     let (mut at, mut gap) = (first.sent + T1, T1);
     while at < first.sent + GIVE_UP && at < last && at <= view.end {
         if invite && at > provisional {
@@ -96,6 +98,19 @@ fn expected_requests(view: &View<'_>, first: &Wire) -> Vec<Instant> {
         at = at + gap;
     }
     times
+}
+
+/// When the server has told that it could not be sent (RFC 3261 §18.4), or that somebody else is tried (RFC 3263 §4.3).
+fn given_up(view: &View<'_>, first: &Wire) -> Instant {
+    let events = view.world.servers().iter().flat_map(|s| &s.events);
+    let times = events.filter_map(|(at, event)| match event {
+        Event::FailedOver { call_id, from, .. } | Event::SendFailed { call_id, flow: from } => {
+            let is_it = **call_id == *first.message.call_id && *at >= first.sent;
+            (is_it && view.world.place_of(from.remote) == first.to).then_some(*at)
+        }
+        _ => None,
+    });
+    times.min().unwrap_or(Instant::FAR)
 }
 
 /// Non-2xx final responses of INVITE server transactions over UDP.
@@ -139,8 +154,8 @@ pub(super) fn finals(view: &View<'_>, wrong: &mut Vec<String>) {
                 && w.from == first.from
         });
         // A stateless refusal repeats exactly when its request does; a user agent makes none.
-        let stateful = forwarded || view.world.is_softphone(first.from);
-        let plan = if stateful { schedule(first.sent, &acks, view.end) } else { Vec::new() };
+        let is_kept = forwarded || has_tried(view, first) || view.world.is_softphone(first.from);
+        let plan = if is_kept { schedule(first.sent, &acks, view.end) } else { Vec::new() };
         for at in &times {
             if !plan.contains(at) && !invites.contains(at) && *at != first.sent {
                 wrong.push(format!(
@@ -167,6 +182,12 @@ pub(super) fn finals(view: &View<'_>, wrong: &mut Vec<String>) {
             }
         }
     }
+}
+
+/// Whoever has said 100 keeps a transaction, also when it finds nobody to forward to.
+fn has_tried(view: &View<'_>, last: &Wire) -> bool {
+    let is_trying = |w: &&Wire| w.from == last.from && w.message.status == 100;
+    view.sent.iter().copied().filter(is_trying).any(|w| key(&w.message) == key(&last.message))
 }
 
 /// Timer G from the first response until the ACK or Timer H.

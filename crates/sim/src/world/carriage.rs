@@ -5,8 +5,8 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use sip_core::flow::{ConnectionId, Flow, Transport};
-use sip_core::input::Input;
-use sip_core::output::{Ask, ClientToken, Transmit};
+use sip_core::input::{Answer, Input};
+use sip_core::output::{Ask, ClientToken, Question, Transmit};
 use sip_core::route::nat;
 use sip_core::time::{Duration, Instant};
 use sip_message::frame::{Frame, Framer};
@@ -119,11 +119,16 @@ impl World {
         for id in closes.unwrap_or_default() {
             self.close(usize::try_from(id.0).map_or(0, |i| i.saturating_sub(1)));
         }
-        let source = p.address();
         for Out { target, bytes, token } in outs {
             self.judge(phone, &bytes);
             match target.transport {
-                Transport::Udp => self.send_datagram(p.place, source, target.address, bytes),
+                Transport::Udp => {
+                    let mut source = p.address();
+                    if let Some(nat) = self.nats.get_mut(&p.place) {
+                        source.set_port(nat.outbound(self.now, target.address));
+                    }
+                    self.send_datagram(p.place, source, target.address, bytes);
+                }
                 Transport::Tcp => self.send_stream_from_phone(phone, target, bytes, token),
             }
         }
@@ -158,7 +163,13 @@ impl World {
             }
             for Ask { id, question } in outbox.asks {
                 let Some(s) = self.servers.get(server) else { continue };
-                let (at, answer) = s.answer(self.seed, self.now, &question);
+                let (at, answer) = match question {
+                    Question::Store(rows) => s.answer(self.seed, self.now, &rows),
+                    Question::Resolve { query, until } => {
+                        let (at, resolution) = self.dns.answer(self.now, &query, until);
+                        (at, Answer::Resolved(resolution))
+                    }
+                };
                 self.post(
                     at,
                     Parcel::Work { server, node, input: Input::Answer { ask: id, answer } },
@@ -182,6 +193,13 @@ impl World {
             );
         }
         if flow.transport == Transport::Udp {
+            if self.refusing.contains(&flow.remote)
+                && let Some(token) = token
+            {
+                let input = Input::Unreachable { token, remote: flow.remote };
+                let at = self.now + Duration::from_millis(1);
+                self.post(at, Parcel::Work { server, node, input });
+            }
             return self.send_datagram(place, source, flow.remote, bytes);
         }
         let way = self.stream_from_server(server, flow);
@@ -325,10 +343,14 @@ impl World {
         let place = self.place_of(to);
         let message = hear(&bytes);
         let (label, call_id) = (message.label(), message.call_id.clone());
-        let arrivals = match place {
+        let mut arrivals = match place {
             Some(place) => self.network.fate(self.now, (from, place), false, &call_id, &label),
             None => Vec::new(),
         };
+        let nat = place.and_then(|place| self.nats.get(&place));
+        if nat.is_some_and(|nat| !nat.lets_in(self.now, to.port(), source)) {
+            arrivals.clear();
+        }
         self.record(
             from,
             place,
@@ -346,9 +368,11 @@ impl World {
     }
 
     /// Whoever listens at this address and port.
-    fn place_of(&self, address: SocketAddr) -> Option<PlaceId> {
+    pub(crate) fn place_of(&self, address: SocketAddr) -> Option<PlaceId> {
         let found = self.places.iter().position(|p| p.ips.contains(&address.ip()))?;
         let listens = match self.places.get(found).map(|p| &p.kind) {
+            // Whether it gets through is the NAT's to say.
+            _ if self.nats.contains_key(&PlaceId(found)) => true,
             Some(Kind::Phone(phone)) => {
                 self.phones.get(*phone).is_some_and(|p| p.listens_on(address.port()))
             }

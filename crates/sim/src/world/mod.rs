@@ -4,10 +4,13 @@
 mod account;
 mod carriage;
 mod clock;
+mod nat;
 mod weather;
 
+pub use nat::Nat;
+
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use core::net::{IpAddr, SocketAddr};
@@ -22,6 +25,7 @@ use sip_core::time::{Duration, Instant};
 use sip_core::ua::NextHop;
 use sip_message::frame::Framer;
 
+use crate::dns::Dns;
 use crate::heard::Heard;
 use crate::network::{Network, PlaceId};
 use crate::phone::Phone;
@@ -98,10 +102,15 @@ pub struct World {
     pub segment: usize,
     /// Violations that this scenario provokes on purpose contain one of these words.
     pub allowed: Vec<String>,
+    pub dns: Dns,
+    /// Where nobody listens, and the network says so (ICMP).
+    pub refusing: Vec<SocketAddr>,
     servers: Vec<Server>,
     phones: Vec<Phone>,
     places: Vec<Place>,
     connections: Vec<Connection>,
+    /// Of phones behind one.
+    nats: HashMap<PlaceId, nat::Translator>,
     parcels: BTreeMap<(Instant, u64), Parcel>,
     posted: u64,
     nodes: usize,
@@ -119,10 +128,13 @@ impl World {
             trace: Trace::default(),
             segment: 0,
             allowed: Vec::new(),
+            dns: Dns::new(),
+            refusing: Vec::new(),
             servers: Vec::new(),
             phones: Vec::new(),
             places: Vec::new(),
             connections: Vec::new(),
+            nats: HashMap::new(),
             parcels: BTreeMap::new(),
             posted: 0,
             nodes,

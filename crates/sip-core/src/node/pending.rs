@@ -80,6 +80,8 @@ impl Pending {
         let Some(entry) = self.entries.remove(&ask.0) else { return };
         let Entry { mut registered, request, flow, ok } = *entry;
         match answer {
+            // Of the other kind of question.
+            Answer::Resolved(_) => {}
             Answer::Stored => {
                 turn.out.send(flow, ok);
                 turn.out.events.append(&mut registered.events);

@@ -57,6 +57,11 @@ impl ResponseContext {
         }
     }
 
+    /// Whether this fork has had its final response, or was given up.
+    pub(super) fn has_ended(&self, fork: u16) -> bool {
+        self.forks.get(usize::from(fork)).is_none_or(|fork| fork.ended)
+    }
+
     /// The request, read again. It was read once already, so this does not fail.
     pub(super) fn request(&self) -> Option<Request> {
         match Message::parse(self.request.clone()) {

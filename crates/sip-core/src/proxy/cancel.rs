@@ -24,8 +24,13 @@ impl Proxy {
         }
         if !active.answered && active.invite {
             active.cancelled = true;
+            let was_seeking = !active.seeking.is_empty();
             self.drop_steps(context);
             self.cancel_forks(turn, transactions, context);
+            if was_seeking {
+                // Nobody has to be told; perhaps nobody has been asked at all.
+                self.cancelled_unsent(turn, transactions, context);
+            }
         }
         true
     }
@@ -54,6 +59,7 @@ impl Proxy {
         context: ContextId,
     ) {
         let Some(active) = self.contexts.get_mut(&context) else { return };
+        active.stop_seeking();
         if !active.invite {
             return;
         }

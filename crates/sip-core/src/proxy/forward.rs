@@ -3,15 +3,20 @@
 //!
 //! It never touches a header that it has no reason to touch: everything else leaves byte for byte as it came.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use sip_message::{Method, Name, Request, write};
 use smallvec::SmallVec;
 
-use super::record_route::{self, Token};
-use super::{Fork, Kind, Plan, Proxy, RETRY_AFTER_FULL, ResponseContext, Step, Target, TargetUri};
+use super::hop::Hop;
+use super::record_route::{self, Token, Ways};
+use super::{Fork, Kind, Next, Plan, Proxy, RETRY_AFTER_FULL, ResponseContext, Target, TargetUri};
 use crate::config::Listener;
 use crate::flow::Flow;
 use crate::limits;
+use crate::nat::detect;
 use crate::output::Transmit;
 use crate::rejection::Rejection;
 use crate::seal::Purpose;
@@ -75,13 +80,14 @@ impl Proxy {
             request: request.bytes().clone(),
             flow: *flow,
             forks: SmallVec::new(),
+            seeking: Vec::new(),
             step_at: 0,
             best: None,
             earlier: None,
             rest: None,
         };
         self.first_step(turn, transactions, &mut context, request, plan);
-        let refused = context.forks.is_empty();
+        let refused = !context.is_pending();
         self.contexts.insert(name, Box::new(context));
         if refused && !self.next_step(turn, transactions, name) {
             // The transaction exists already, so it carries the refusal.
@@ -103,47 +109,53 @@ impl Proxy {
         let Some(step) = plan.steps.get(at) else { return };
         let (name, invite, flow) = (context.name, context.invite, context.flow);
         let breadth = Breadth::new(context.breadth_for(request, plan, at), step.targets.len());
-        let route = RouteRecord::new(turn, request, plan, context.arrived_at);
+        let route = RouteRecord::new(turn, request, plan, &flow, context.arrived_at);
         for (place, target) in step.targets.iter().enumerate() {
             let Some(breadth) = breadth.of(place) else { break };
-            let (inbound, route) = (&flow, &route);
-            let copy = Copy { request, plan, step, inbound, route, breadth: Some(breadth) };
-            let at = u16::try_from(context.forks.len()).unwrap_or(u16::MAX);
-            let Some(client) = self.fork(turn, transactions, name, at, target, &copy) else {
-                break;
+            let (uri, diversion) = (&target.uri, step.diversion.as_ref());
+            let outbound = match &target.next {
+                Next::Flow(flow) => *flow,
+                Next::Name(sought) => {
+                    let hop = Hop::new(turn, sought, uri, diversion, (request, plan, breadth));
+                    self.seek(turn, transactions, context, hop);
+                    continue;
+                }
             };
+            let (inbound, outbound, route) = (&flow, &outbound, &route);
+            let copy = Copy {
+                request,
+                plan,
+                uri,
+                diversion,
+                inbound,
+                outbound,
+                route,
+                breadth: Some(breadth),
+            };
+            let at = u16::try_from(context.forks.len()).unwrap_or(u16::MAX);
+            let Some(client) = self.fork(turn, transactions, name, at, &copy) else { break };
             let deadline = turn.now + turn.config.timers.timer_c;
             let timer_c = invite.then(|| self.timer_c.arm(deadline, name, at));
-            let flow = target.flow;
-            context.forks.push(Fork {
-                client,
-                flow,
-                timer_c,
-                ended: false,
-                timed_out: false,
-                breadth,
-                challenges: None,
-            });
+            context.forks.push(Fork::new(client, *outbound, timer_c, breadth));
         }
     }
 
     /// One copy of the request, on its way. `None`: no transaction is left to carry it.
-    fn fork(
+    pub(super) fn fork(
         &mut self,
         turn: &mut Turn<'_>,
         transactions: &mut TransactionLayer,
         context: ContextId,
         at: u16,
-        target: &Target,
         copy: &Copy<'_>,
     ) -> Option<transaction::ClientId> {
         let kind = transaction::Kind::of(copy.request.method());
-        let listener = turn.config.listener(target.flow.listener)?;
+        let listener = turn.config.listener(copy.outbound.listener)?;
         let (client, branch) = transactions.reserve(kind, context, at, copy.plan.loop_hash).ok()?;
         self.scratch.clear();
-        copy.write(turn, target, listener, &branch, &mut self.pieces, &mut self.scratch);
+        copy.write(turn, listener, &branch, &mut self.pieces, &mut self.scratch);
         let wire = Bytes::copy_from_slice(&self.scratch);
-        transactions.send(turn.now, client, target.flow, wire, turn.out);
+        transactions.send(turn.now, client, *copy.outbound, wire, turn.out);
         Some(client)
     }
 
@@ -157,18 +169,38 @@ impl Proxy {
         plan: &Plan,
         second: Option<Flow>,
     ) {
-        let route = RouteRecord::new(turn, request, plan, turn.now);
         let Some(step) = plan.steps.first() else { return };
-        for target in &step.targets {
-            let Some(listener) = turn.config.listener(target.flow.listener) else { continue };
-            let branch = stateless_branch(turn, request, plan.loop_hash);
-            let copy = Copy { request, plan, step, inbound: flow, route: &route, breadth: None };
-            self.scratch.clear();
-            copy.write(turn, target, listener, &branch, &mut self.pieces, &mut self.scratch);
-            let bytes = Bytes::copy_from_slice(&self.scratch);
-            let flow = target.flow;
-            turn.out.transmits.push(Transmit { flow, bytes, token: None, second });
+        for Target { uri, next, .. } in &step.targets {
+            match next {
+                Next::Name(sought) => {
+                    self.acknowledge_name(turn, request, flow, plan, (sought, uri));
+                }
+                Next::Flow(outbound) => {
+                    let bytes = self.ack_copy(turn, request, flow, plan, uri, outbound);
+                    let transmit = |bytes| Transmit { flow: *outbound, bytes, token: None, second };
+                    turn.out.transmits.extend(bytes.map(transmit));
+                }
+            }
         }
+    }
+
+    pub(super) fn ack_copy(
+        &mut self,
+        turn: &Turn<'_>,
+        request: &Request,
+        inbound: &Flow,
+        plan: &Plan,
+        uri: &TargetUri,
+        outbound: &Flow,
+    ) -> Option<Bytes> {
+        let listener = turn.config.listener(outbound.listener)?;
+        let branch = stateless_branch(turn, request, plan.loop_hash);
+        let route = &RouteRecord::new(turn, request, plan, inbound, turn.now);
+        let diversion = None;
+        let copy = Copy { request, plan, uri, diversion, inbound, outbound, route, breadth: None };
+        self.scratch.clear();
+        copy.write(turn, listener, &branch, &mut self.pieces, &mut self.scratch);
+        Some(Bytes::copy_from_slice(&self.scratch))
     }
 }
 
@@ -188,14 +220,16 @@ fn stateless_branch(turn: &Turn<'_>, request: &Request, loop_hash: u32) -> Branc
     Branch::new(&turn.shared.branch_seal, parts)
 }
 
-/// Everything the copies of one request share.
-struct Copy<'a> {
-    request: &'a Request,
-    plan: &'a Plan,
-    step: &'a Step,
-    inbound: &'a Flow,
-    route: &'a RouteRecord,
-    breadth: Option<u8>,
+/// One copy of a request.
+pub(super) struct Copy<'a> {
+    pub request: &'a Request,
+    pub plan: &'a Plan,
+    pub uri: &'a TargetUri,
+    pub diversion: Option<&'a Arc<[u8]>>,
+    pub inbound: &'a Flow,
+    pub outbound: &'a Flow,
+    pub route: &'a RouteRecord,
+    pub breadth: Option<u8>,
 }
 
 impl Copy<'_> {
@@ -203,25 +237,25 @@ impl Copy<'_> {
     fn write(
         &self,
         turn: &Turn<'_>,
-        target: &Target,
-        outbound: &Listener,
+        listener: &Listener,
         branch: &Branch,
         pieces: &mut Vec<u8>,
         out: &mut Vec<u8>,
     ) {
         pieces.clear();
-        push_via(outbound, branch, pieces);
+        push_via(listener, branch, pieces);
         let via = pieces.len();
-        self.route.push(outbound, pieces);
+        let route = self.route.to(turn, self.request, self.uri, self.outbound);
+        route.push(listener, pieces);
         let record = pieces.len();
         // Two when the request leaves by another of our addresses than it came by: each side gets one it can reach.
-        if target.flow.listener != self.inbound.listener
+        if self.outbound.listener != self.inbound.listener
             && let Some(listener) = turn.config.listener(self.inbound.listener)
         {
-            self.route.push(listener, pieces);
+            route.push(listener, pieces);
         }
         let records = pieces.len();
-        self.push_lines(target, pieces);
+        self.push_lines(pieces);
         let piece = |from: usize, to: usize| pieces.get(from..to).unwrap_or_default();
         let both = [piece(via, record), piece(record, records)];
         let record_routes = match both {
@@ -229,7 +263,7 @@ impl Copy<'_> {
             [_, []] => both.get(..1).unwrap_or_default(),
             _ => &both[..],
         };
-        let (request_uri, path) = match &target.uri {
+        let (request_uri, path) = match self.uri {
             TargetUri::Unchanged => (None, &[][..]),
             TargetUri::Contact(uri) => (Some(uri.as_bytes()), uri.path()),
             TargetUri::Other(uri) => (Some(&uri[..]), &[][..]),
@@ -242,21 +276,22 @@ impl Copy<'_> {
             // RFC 3327 §5.3: the Path of the binding is the Route to it.
             route_prepended: Some(path).filter(|path| !path.is_empty()),
             max_forwards: max_forwards(self.request),
-            removed: if self.step.diversion.is_some() { REMOVED_PASSED_ON } else { REMOVED },
+            removed: if self.diversion.is_some() { REMOVED_PASSED_ON } else { REMOVED },
             header_lines: piece(records, pieces.len()),
         };
         write::forward(self.request, &patch, out);
     }
 
     /// Header lines that a copy gets and the original did not have.
-    fn push_lines(&self, target: &Target, out: &mut Vec<u8>) {
+    fn push_lines(&self, out: &mut Vec<u8>) {
         if let Some(breadth) = self.breadth {
             out.extend_from_slice(b"Max-Breadth: ");
             push_number(out, breadth.into());
             out.extend_from_slice(b"\r\n");
         }
-        out.extend_from_slice(self.step.diversion.as_deref().unwrap_or_default());
-        if target.flow.transport.is_reliable() && self.request.header(Name::ContentLength).is_none()
+        out.extend_from_slice(self.diversion.map(|lines| &lines[..]).unwrap_or_default());
+        if self.outbound.transport.is_reliable()
+            && self.request.header(Name::ContentLength).is_none()
         {
             // RFC 3261 §16.6 step 9, §18.3: a stream needs it.
             let length = u32::try_from(self.request.body().len()).unwrap_or(u32::MAX);
@@ -288,21 +323,58 @@ fn push_via(listener: &Listener, branch: &Branch, out: &mut Vec<u8>) {
 }
 
 /// RFC 3261 §16.6 step 4: whether and as what we stay on the path of the dialog.
-struct RouteRecord(Option<Token>);
+#[derive(Clone)]
+pub(super) struct RouteRecord {
+    token: Option<Token>,
+    ways: Ways,
+    begun_at: Instant,
+}
 
 impl RouteRecord {
-    fn new(turn: &Turn<'_>, request: &Request, plan: &Plan, begun_at: Instant) -> Self {
-        if !matches!(plan.kind, Kind::Call | Kind::Dialog) {
-            return Self(None);
+    pub(super) fn new(
+        turn: &Turn<'_>,
+        request: &Request,
+        plan: &Plan,
+        inbound: &Flow,
+        begun_at: Instant,
+    ) -> Self {
+        let mut route = Self { token: None, ways: Ways::default(), begun_at };
+        if matches!(plan.kind, Kind::Call | Kind::Dialog) {
+            // RFC 5626 §5.2: a caller behind a NAT is reached the way it came.
+            route.ways.caller = detect::sender(request, inbound).map(|_| *inbound);
+            route.seal(turn, request);
         }
+        route
+    }
+
+    fn seal(&mut self, turn: &Turn<'_>, request: &Request) {
         let call_id = request.call_id().unwrap_or_default();
         let from = request.from().ok();
         let tag = from.as_ref().and_then(|from| from.tag()).unwrap_or_default();
-        Self(Some(Token::new(&turn.shared.seal, call_id, tag, begun_at)))
+        self.token = Some(Token::new(&turn.shared.seal, call_id, tag, self.begun_at, &self.ways));
+    }
+
+    /// For one fork: its target may be behind a NAT as well.
+    fn to(
+        &self,
+        turn: &Turn<'_>,
+        request: &Request,
+        uri: &TargetUri,
+        outbound: &Flow,
+    ) -> Cow<'_, Self> {
+        match uri {
+            TargetUri::Contact(uri) if uri.is_natted() && self.token.is_some() => {
+                let mut route = self.clone();
+                route.ways.callee = Some(*outbound);
+                route.seal(turn, request);
+                Cow::Owned(route)
+            }
+            _ => Cow::Borrowed(self),
+        }
     }
 
     fn push(&self, listener: &Listener, out: &mut Vec<u8>) {
-        if let Some(token) = &self.0 {
+        if let Some(token) = &self.token {
             record_route::write(listener, token, out);
         }
     }
@@ -335,7 +407,10 @@ impl ResponseContext {
     /// try one after the other would then be as many requests as one through entries that try all at once without any
     /// bound, only slower. So one request never becomes more than its Max-Breadth, one after the other or at once.
     fn breadth_for(&self, request: &Request, plan: &Plan, at: usize) -> usize {
-        let used: usize = self.forks.iter().map(|fork| usize::from(fork.breadth)).sum();
+        let forks = self.forks.iter().map(|fork| fork.breadth);
+        let hops = self.forks.iter().filter_map(|fork| fork.hop.as_ref());
+        let hops = hops.chain(self.seeking.iter().map(|seeking| &seeking.hop));
+        let used: usize = forks.chain(hops.map(|hop| hop.breadth)).map(usize::from).sum();
         let left = max_breadth(request).saturating_sub(used);
         let mut counts = plan.steps.iter().skip(at).map(|step| step.targets.len());
         let (now, later) = (counts.next().unwrap_or(0), counts.sum::<usize>());

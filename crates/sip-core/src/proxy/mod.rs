@@ -6,6 +6,7 @@
 //! step           §16.6    one after the other: who is tried next, and when
 //! response       §16.7    what comes back
 //! best           §16.7    the best of it
+//! hop            §16.6    a target that is a name (RFC 3263)
 //! search         §16.5    redirections and forwarding: where a search goes on
 //! cancel         §16.10   giving up, for the caller or for a better answer
 //! timer_c        §16.8    ringing too long
@@ -18,6 +19,7 @@
 mod best;
 pub mod cancel;
 pub mod forward;
+mod hop;
 pub mod record_route;
 pub mod response;
 pub mod search;
@@ -33,10 +35,12 @@ use hashbrown::HashMap;
 use smallvec::SmallVec;
 
 use crate::flow::Flow;
+use crate::locate::Sought;
 use crate::registrar::binding::ContactUri;
 use crate::time::{Duration, Instant};
 use crate::transaction::{ClientId, ContextId, ServerId};
 use best::Best;
+use hop::{Hop, Questions, Seeking};
 use record_route::Sealed;
 use search::Search;
 use step::Rest;
@@ -49,9 +53,17 @@ const RETRY_AFTER_FULL: u32 = 5;
 #[derive(Clone, Debug)]
 pub struct Target {
     pub uri: TargetUri,
-    pub flow: Flow,
+    pub next: Next,
     /// How much it is preferred, in thousandths (RFC 3261 §16.6: the order of the target set).
     pub q: u16,
+}
+
+/// The way to a target (RFC 3261 §16.6 step 7).
+#[derive(Clone, Debug)]
+pub enum Next {
+    Flow(Flow),
+    /// Its addresses have to be found out.
+    Name(Box<Sought>),
 }
 
 /// The Request-URI of one fork (RFC 3261 §16.6 step 2).
@@ -101,6 +113,11 @@ impl Plan {
     pub const fn new(steps: Steps, own_routes: usize, kind: Kind, loop_hash: u32) -> Self {
         Self { steps, own_routes, kind, loop_hash, search: None, cancels: true }
     }
+
+    /// What the copies of a request need of it.
+    fn without_steps(&self) -> Self {
+        Self::new(Steps::new(), self.own_routes, self.kind, self.loop_hash)
+    }
 }
 
 impl Step {
@@ -145,6 +162,8 @@ struct ResponseContext {
     /// Where the request came from.
     flow: Flow,
     forks: SmallVec<[Fork; 1]>,
+    /// Forks that have nobody to send to yet: they are to names.
+    seeking: Vec<Seeking>,
     /// The first fork of the step under way; those before are of steps whose time is over.
     step_at: u16,
     best: Option<Best>,
@@ -169,6 +188,26 @@ struct Fork {
     breadth: u8,
     /// Challenge lines of a 401 or 407, to be joined with those of the others (RFC 3261 §16.7 step 7).
     challenges: Option<Box<[u8]>>,
+    /// It is to a name,
+    is_named: bool,
+    /// and may be followed by another.
+    hop: Option<Box<Hop>>,
+}
+
+impl Fork {
+    const fn new(client: ClientId, flow: Flow, timer_c: Option<TimerId>, breadth: u8) -> Self {
+        Self {
+            client,
+            flow,
+            timer_c,
+            ended: false,
+            timed_out: false,
+            breadth,
+            challenges: None,
+            is_named: false,
+            hop: None,
+        }
+    }
 }
 
 /// All that is being forwarded by one node.
@@ -182,6 +221,7 @@ pub struct Proxy {
     deadlines: BTreeSet<(Instant, ContextId)>,
     /// Whose search stands still until policy has spoken, and whether that is for want of an answer in time.
     asking: Vec<(ContextId, bool)>,
+    questions: Questions,
     /// Outgoing bytes are written here first: their length is known only then.
     scratch: Vec<u8>,
     /// The lines that are new in a copy, before they are put into it.
@@ -203,6 +243,10 @@ impl Proxy {
 
     pub fn steps_len(&self) -> usize {
         self.deadlines.len()
+    }
+
+    pub fn questions_len(&self) -> usize {
+        self.questions.len()
     }
 
     pub fn next_deadline(&self) -> Option<Instant> {

@@ -25,6 +25,10 @@ impl Proxy {
     ) {
         let status = response.status();
         let Some(active) = self.contexts.get_mut(&delivered.context) else { return };
+        active.has_spoken(turn, delivered.fork);
+        if status < 200 && active.has_ended(delivered.fork) {
+            return; //                                    it was given up, and is being cancelled
+        }
         match status {
             ..=100 => {} //                               §16.7 step 5: a 100 is not forwarded
             101..=199 => {
@@ -82,6 +86,9 @@ impl Proxy {
             }
         }
         self.end_fork(name, delivered.fork);
+        if let Some(active) = self.active(name) {
+            active.stop_seeking();
+        }
         if is_searching {
             self.drop_steps(name);
         }
@@ -104,6 +111,14 @@ impl Proxy {
         if status == 487 && self.has_timed_out(delivered) {
             // It says no more than that it was us who gave up.
             return self.local_failure(turn, transactions, name, delivered.fork, 408);
+        }
+        if self.active(name).is_none_or(|active| active.has_ended(delivered.fork)) {
+            return;
+        }
+        // RFC 3263 §4.3: a 503 is a failure of this server, and there may be another within the same fork.
+        let failed = (status, true);
+        if status == 503 && self.fail_over(turn, transactions, name, delivered.fork, failed) {
+            return;
         }
         let wire = self.upstream(response);
         self.end_fork(name, delivered.fork);
@@ -158,6 +173,9 @@ impl Proxy {
                 self.cancel_forks(turn, transactions, context);
                 self.forget(context);
             }
+            Happening::ClientSilent { context, fork } => {
+                self.is_silent(turn, transactions, context, fork);
+            }
             Happening::ServerTimeout { .. } | Happening::ClientGone { .. } => {}
         }
     }
@@ -171,9 +189,29 @@ impl Proxy {
         fork: u16,
         status: u16,
     ) {
+        if self.active(name).is_none_or(|active| active.has_ended(fork)) {
+            return;
+        }
+        let failed = (status, false);
+        if matches!(status, 408 | 503) && self.fail_over(turn, transactions, name, fork, failed) {
+            return;
+        }
         self.end_fork(name, fork);
         let Some(active) = self.active(name) else { return };
         active.consider(Best { status, fork, wire: None });
+        self.settle(turn, transactions, name);
+    }
+
+    /// The caller has cancelled while the way to a name was being found out (RFC 3261 §9.2).
+    pub(super) fn cancelled_unsent(
+        &mut self,
+        turn: &mut Turn<'_>,
+        transactions: &mut TransactionLayer,
+        name: ContextId,
+    ) {
+        let Some(active) = self.active(name) else { return };
+        let fork = u16::try_from(active.forks.len()).unwrap_or(u16::MAX);
+        active.consider(Best { status: 487, fork, wire: None });
         self.settle(turn, transactions, name);
     }
 
@@ -183,7 +221,7 @@ impl Proxy {
         !active.cancelled && active.forks.get(fork).is_some_and(|fork| fork.timed_out)
     }
 
-    fn end_fork(&mut self, name: ContextId, fork: u16) {
+    pub(super) fn end_fork(&mut self, name: ContextId, fork: u16) {
         let Some(active) = self.active(name) else { return };
         let Some(fork) = active.forks.get_mut(usize::from(fork)) else { return };
         fork.ended = true;
@@ -288,6 +326,8 @@ impl Proxy {
 fn local(status: u16) -> Rejection {
     match status {
         408 => Rejection::request_timeout(),
+        478 => Rejection::unresolvable(),
+        482 => Rejection::loop_detected(),
         487 => Rejection::request_terminated(),
         503 => Rejection::service_unavailable(RETRY_AFTER_FULL),
         _ => Rejection::internal_error(),

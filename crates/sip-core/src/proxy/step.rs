@@ -123,7 +123,7 @@ impl Proxy {
             let at = rest.next;
             rest.next += 1;
             self.send_step(turn, transactions, context, &rest.request, &rest.plan, at);
-            if context.forks_made() == context.step_at {
+            if !context.is_step_pending() {
                 continue;
             }
             rest.deadline = deadline(turn.now, &rest.plan, at);
@@ -174,8 +174,10 @@ impl Proxy {
                 fork.timed_out = true;
             }
             self.cancel_forks(turn, transactions, name);
-            if !self.next_step(turn, transactions, name) && unanswered {
-                self.ask_policy(name, true);
+            let goes_on = self.next_step(turn, transactions, name)
+                || (unanswered && self.ask_policy(name, true));
+            if !goes_on {
+                self.settle(turn, transactions, name);
             }
         }
     }
@@ -188,10 +190,11 @@ impl ResponseContext {
 
     /// Whether a fork of the step under way may still get an answer.
     pub(super) fn is_step_pending(&self) -> bool {
-        self.forks.iter().skip(usize::from(self.step_at)).any(|fork| !fork.ended)
+        let mut forks = self.forks.iter().skip(usize::from(self.step_at));
+        forks.any(|fork| !fork.ended) || !self.seeking.is_empty()
     }
 
     pub(super) fn is_pending(&self) -> bool {
-        self.forks.iter().any(|fork| !fork.ended)
+        self.forks.iter().any(|fork| !fork.ended) || !self.seeking.is_empty()
     }
 }

@@ -1,25 +1,24 @@
 //! Room "locate" (RFC 3261 §16.5): from an address of record to the places where its user can be reached, and from a
-//! URI to the flow that leads there. Names are not resolved (RFC 3263): a next hop is an address, one of our users, or
-//! the flow of a binding.
+//! URI to the next hop: an address, one of our users, the flow of a binding, or a name, whose addresses are found out when
+//! the request is sent (RFC 3263).
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 
-use sip_message::{Host, NameAddr, Request, Uri, uri};
+use sip_message::{NameAddr, Request, Uri, uri};
 use smallvec::{SmallVec, smallvec};
 
 use crate::config::{AorBuf, Config};
 use crate::flow::{ConnectionId, Flow, Transport};
 use crate::limits;
-use crate::proxy::{Target, TargetUri, Targets};
+use crate::locate::{Destination, Place};
+use crate::nat::detect;
+use crate::proxy::{Next, Target, TargetUri, Targets};
 use crate::registrar::binding::{Binding, Q_DEFAULT};
 use crate::rejection::Rejection;
 use crate::route::authenticate::Caller;
 use crate::route::own;
 use crate::route::screen::Screened;
 use crate::turn::Turn;
-
-/// RFC 3261 §19.1.2: the port of a SIP URI that names none, for UDP and TCP.
-const PORT_DEFAULT: u16 = 5060;
 
 /// RFC 3261 §16.5: all bindings of a user, in no order: each says how much it is preferred.
 pub fn targets(turn: &Turn<'_>, aor: &str, caller: &Caller) -> Result<Targets, Rejection> {
@@ -64,10 +63,12 @@ fn gather(
             return;
         }
         let Ok(contact) = Uri::parse(binding.contact().as_bytes()) else { continue };
-        let q = q.min(binding.q());
+        // It used to answer pings: perhaps it is gone, so others are tried first.
+        let q = if binding.is_silent() { 0 } else { q.min(binding.q()) };
         match reach(turn, binding, &contact) {
             Some(Reach::Flow(flow, length)) => {
-                targets.push(Target { uri: TargetUri::Contact(binding.uri(length)), flow, q });
+                let (uri, next) = (TargetUri::Contact(binding.uri(length)), Next::Flow(flow));
+                targets.push(Target { uri, next, q });
             }
             Some(Reach::User(user)) => {
                 let asked = *user == *first || users.iter().any(|(known, _)| **known == *user);
@@ -104,19 +105,12 @@ fn reach(turn: &Turn<'_>, binding: &Binding, contact: &Uri<'_>) -> Option<Reach>
         return Some(Reach::Flow(registered, length));
     }
     let flow = match address(contact) {
-        Some((transport, to)) if to.ip() == registered.remote.ip() => {
-            flow_to(turn.config, transport, to)?
+        Some((transport, to)) if to.ip() == registered.remote.ip() && !binding.is_natted() => {
+            turn.config.flow_to(transport, to)?
         }
         _ => registered,
     };
-    // The listener it registered at: there a NAT lets us through. After a restart there may be others.
-    let listener = turn.config.listener(registered.listener).filter(|listener| {
-        listener.transport == flow.transport && listener.address.is_ipv4() == flow.remote.is_ipv4()
-    });
-    let flow = match listener {
-        Some(_) => Flow { listener: registered.listener, ..flow },
-        None => flow_to(turn.config, flow.transport, flow.remote)?,
-    };
+    let flow = turn.config.usable(Flow { listener: registered.listener, ..flow })?;
     Some(Reach::Flow(flow, length))
 }
 
@@ -128,29 +122,47 @@ pub fn second_way(config: &Config, request: &Request, gone: &Flow) -> Option<Flo
     }
     let (transport, to) = address(&request.uri().ok()?)?;
     let same = transport == gone.transport && to.ip() == gone.remote.ip() && to != gone.remote;
-    flow_to(config, transport, to).filter(|flow| same && flow.listener == gone.listener)
+    config.flow_to(transport, to).filter(|flow| same && flow.listener == gone.listener)
 }
 
-/// RFC 3261 §16.6 step 7 for a URI that is not ours: an address, or 478.
-pub fn next_hop(turn: &Turn<'_>, uri: &Uri<'_>) -> Result<Flow, Rejection> {
+/// RFC 3261 §16.6 step 7 for a URI that is not ours: an address, a name, or 478.
+pub fn next_hop(turn: &Turn<'_>, uri: &Uri<'_>) -> Result<Next, Rejection> {
     if own::names_us(turn.config, uri) {
         // We would be sending it to ourselves.
         return Err(Rejection::loop_detected());
     }
-    address(uri)
-        .and_then(|(transport, to)| flow_to(turn.config, transport, to))
-        .ok_or_else(Rejection::unresolvable)
+    let next = match Place::of(uri) {
+        Some(Place::Name(sought)) => Some(Next::Name(Box::new(sought))),
+        Some(Place::Address(to)) => turn.config.flow_to(to.transport, to.address).map(Next::Flow),
+        None => None,
+    };
+    next.ok_or_else(Rejection::unresolvable)
+}
+
+/// The address that a URI names, if it names one.
+fn address(uri: &Uri<'_>) -> Option<(Transport, SocketAddr)> {
+    match Place::of(uri)? {
+        Place::Address(Destination { transport, address }) => Some((transport, address)),
+        Place::Name(_) => None,
+    }
 }
 
 /// RFC 3261 §16.5: a domain we are not responsible for: the Request-URI is the only target.
 pub fn elsewhere(turn: &Turn<'_>, target: &Uri<'_>) -> Result<Targets, Rejection> {
-    let flow = next_hop(turn, target)?;
-    Ok(smallvec![Target { uri: TargetUri::Unchanged, flow, q: Q_DEFAULT }])
+    let next = next_hop(turn, target)?;
+    Ok(smallvec![Target { uri: TargetUri::Unchanged, next, q: Q_DEFAULT }])
 }
 
 /// RFC 3261 §16.5, inside a dialog: the Request-URI is the peer's Contact. When the peer is one of our users and
-/// registered with that Contact, what leads to the binding leads to the dialog.
-pub fn remote_target(turn: &Turn<'_>, screened: &Screened<'_>) -> Result<Targets, Rejection> {
+/// registered with that Contact, what leads to the binding leads to the dialog, wherever it has moved since. Otherwise a
+/// peer behind a NAT is reached by the flow that was sealed into its Contact (`alias`) or into our Route (`sealed`,
+/// RFC 5626 §5.3).
+pub fn remote_target(
+    turn: &Turn<'_>,
+    screened: &Screened<'_>,
+    alias: Option<Flow>,
+    sealed: Option<Flow>,
+) -> Result<Targets, Rejection> {
     if screened.is_ours {
         let aor = screened.aor.as_ref().ok_or_else(Rejection::does_not_exist)?;
         let targets = reachable(turn, aor);
@@ -160,11 +172,14 @@ pub fn remote_target(turn: &Turn<'_>, screened: &Screened<'_>) -> Result<Targets
             Ok(targets)
         };
     }
-    let flow = match registered_flow(turn, screened) {
-        Some(flow) => flow,
+    let sealed = sealed
+        .filter(|flow| detect::leads_to(flow, &screened.uri))
+        .and_then(|flow| turn.config.usable(flow));
+    let next = match registered_flow(turn, screened).or(alias).or(sealed) {
+        Some(flow) => Next::Flow(flow),
         None => next_hop(turn, &screened.uri)?,
     };
-    Ok(smallvec![Target { uri: TargetUri::Unchanged, flow, q: Q_DEFAULT }])
+    Ok(smallvec![Target { uri: TargetUri::Unchanged, next, q: Q_DEFAULT }])
 }
 
 /// The flow of the binding that the To user made with this very Contact.
@@ -183,32 +198,4 @@ fn registered_flow(turn: &Turn<'_>, screened: &Screened<'_>) -> Option<Flow> {
         Reach::Flow(flow, _) => Some(flow),
         Reach::User(_) => None,
     }
-}
-
-/// RFC 3261 §18.1.1, §19.1.1: transport, address and port a URI names, if it names an address. `maddr` goes before the
-/// host.
-fn address(uri: &Uri<'_>) -> Option<(Transport, SocketAddr)> {
-    let transport = match uri.param("transport") {
-        None => Transport::Udp,
-        Some(token) if token.eq_ignore_ascii_case(b"udp") => Transport::Udp,
-        Some(token) if token.eq_ignore_ascii_case(b"tcp") => Transport::Tcp,
-        Some(_) => return None,
-    };
-    let ip = match uri.param("maddr") {
-        Some(maddr) => Host::parse(maddr).ok()?.ip()?,
-        None => uri.host.ip()?,
-    };
-    let port = uri.port.unwrap_or(PORT_DEFAULT);
-    is_one_place(ip).then_some((transport, SocketAddr::new(ip, port))).filter(|_| port != 0)
-}
-
-/// Somewhere a request can be sent to and be one request: not everywhere, not nowhere, not a group.
-pub fn is_one_place(ip: IpAddr) -> bool {
-    let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
-    !(ip.is_unspecified() || ip.is_multicast() || broadcast)
-}
-
-fn flow_to(config: &Config, transport: Transport, remote: SocketAddr) -> Option<Flow> {
-    let listener = config.listener_for(transport, remote)?;
-    Some(Flow { transport, listener, connection: ConnectionId::NONE, remote })
 }

@@ -23,6 +23,7 @@ use sip_message::{Method, Request};
 
 use crate::config::AorBuf;
 use crate::flow::Flow;
+use crate::nat::alias;
 use crate::proxy::{Kind, Plan, Step, Steps};
 use crate::registrar;
 use crate::rejection::Rejection;
@@ -56,10 +57,14 @@ pub fn route(
     }
     limit::has_time(turn, flow, request)?; //                          503: later, when there is time
     within::undo_strict_route(turn, request)?;
+    let alias = alias::take(turn.config, &turn.shared.seal, request);
     let mut edits = Edits::default();
-    let verdict = decide(turn, flow, request, &mut edits);
+    let verdict = decide(turn, flow, request, alias, &mut edits);
     if matches!(verdict, Ok(Verdict::Forward(_))) {
         authenticate::strip_identity(request);
+        if turn.config.nat.contact_alias {
+            alias::add_to_request(&turn.shared.seal, request, flow);
+        }
         if let Some(realm) = edits.realm {
             authenticate::consume_credentials(request, realm);
         }
@@ -84,10 +89,11 @@ fn decide<'a>(
     turn: &mut Turn<'a>,
     flow: &Flow,
     request: &Request,
+    alias: Option<Flow>,
     edits: &mut Edits<'a>,
 ) -> Result<Verdict, Rejection> {
     let screened = screen::check(turn, request)?; //                  400 416 420 482 483 503 505
-    match within::follow(turn, flow, request, &screened)? {
+    match within::follow(turn, flow, request, &screened, alias)? {
         //                                                            403 478 481: only along a Route we sealed
         Course::Dialog { plan, strict_route } => {
             edits.strict_route = strict_route;

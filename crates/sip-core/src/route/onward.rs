@@ -161,8 +161,8 @@ fn pass_on(
             Ok(Targets::new())
         }
         None => {
-            let flow = locate::next_hop(turn, &parsed)?;
-            Ok(smallvec![Target { uri: TargetUri::Other(uri.into()), flow, q: Q_DEFAULT }])
+            let next = locate::next_hop(turn, &parsed)?;
+            Ok(smallvec![Target { uri: TargetUri::Other(uri.into()), next, q: Q_DEFAULT }])
         }
     }
 }
@@ -202,7 +202,7 @@ pub fn go_on(
         Occasion::Failed { status: 486 | 600, .. } => (forwards.busy.as_ref(), Cause::Busy),
         // It rang, and then the phone itself gave up.
         Occasion::Failed { status: 408 | 480, rang: true } => (no_answer, Cause::NoAnswer),
-        Occasion::Failed { status: 404 | 408 | 410 | 480 | 500..=599, rang: false } => {
+        Occasion::Failed { status: 404 | 408 | 410 | 478 | 480 | 500..=599, rang: false } => {
             (forwards.unreachable.as_ref(), Cause::Unreachable)
         }
         Occasion::Failed { .. } => (None, Cause::Unreachable),

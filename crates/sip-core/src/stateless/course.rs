@@ -9,6 +9,7 @@ use sip_message::{Request, Uri, Via};
 use super::{Hop, PORT_DEFAULT, Settings, record_route};
 use crate::dispatcher::hash::Member;
 use crate::flow::Flow;
+use crate::proxy::Next;
 use crate::proxy::record_route::PARAM;
 use crate::rejection::Rejection;
 use crate::route::{locate, own, screen};
@@ -95,7 +96,11 @@ fn outwards(
     };
     let is_strict = routes.next.is_some() && !uri.is_loose();
     Ok(Course {
-        flow: locate::next_hop(turn, &uri)?,
+        flow: match locate::next_hop(turn, &uri)? {
+            Next::Flow(flow) => flow,
+            // Finding out an address is waiting, and waiting is state.
+            Next::Name(_) => return Err(Rejection::unresolvable()),
+        },
         member: Some(from.key()),
         own_routes: routes.own + usize::from(is_strict),
         strict_route: is_strict.then(|| uri.raw.into()),

@@ -83,6 +83,13 @@ impl Branch {
         })
     }
 
+    /// The branch in the beginning of a request of ours, as an ICMP error quotes it (RFC 3261 §18.4): its first Via.
+    /// Whoever has not seen the request cannot know it.
+    pub fn quoted(seal: &Seal, beginning: &[u8]) -> Option<BranchParts> {
+        let at = memchr::memmem::find(beginning, COOKIE)?;
+        Self::read(seal, beginning.get(at..at + BRANCH_LEN)?)
+    }
+
     pub const fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -119,6 +126,24 @@ mod tests {
         assert_eq!(Branch::read(&seal, branch.as_bytes()), Some(PARTS));
         // RFC 3261 §25.1: only characters of a token.
         assert!(branch.as_bytes().iter().all(u8::is_ascii_alphanumeric));
+    }
+
+    #[test]
+    fn a_quoted_request_is_known_by_its_first_via() {
+        let seal = Seal::new([1; 16]);
+        let branch = Branch::new(&seal, PARTS);
+        let branch = core::str::from_utf8(branch.as_bytes()).unwrap();
+        let request = format!(
+            "INVITE sip:b@example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch={branch}\r\n\
+             Via: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bKcaller\r\n"
+        );
+        let quoted = |text: &str| Branch::quoted(&seal, text.as_bytes());
+        assert_eq!(quoted(&request), Some(PARTS));
+        let end = request.find(branch).unwrap() + branch.len();
+        assert_eq!(quoted(&request[..end]), Some(PARTS), "no more than that was quoted");
+        assert_eq!(quoted(&request[..end - 1]), None);
+        assert_eq!(quoted(&request.replace(branch, "z9hG4bKforged")), None);
+        assert_eq!(quoted("INVITE si"), None, "eight bytes, as RFC 792 asks for");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Client transactions: sending and repeating requests, matching responses, CANCEL and the hop-by-hop ACK (RFC 3261
 //! §17.1, §9.1, RFC 6026).
 
+use core::net::SocketAddr;
+
 use bytes::Bytes;
 use sip_message::{Message, Method, Request, Response, write};
 
@@ -12,7 +14,7 @@ use super::{
     ClientId, ContextId, Delivered, Happening, Kind, Received, ServerId, TransactionLayer,
     is_stopped,
 };
-use crate::flow::Flow;
+use crate::flow::{Flow, Transport};
 use crate::limits::{self, LimitReached};
 use crate::output::{ClientToken, Outbox, Transmit};
 use crate::time::Instant;
@@ -328,6 +330,45 @@ impl TransactionLayer {
         true
     }
 
+    /// Tells the TU (`ClientSilent`) if nothing at all is heard of this one for 6*T1: there is somebody else.
+    pub fn expect_soon(&mut self, now: Instant, client: ClientId) {
+        if self.clients.named(client.slot, client.generation).is_some() {
+            self.arm_client(now, client.slot, Timer::Silence, Doubling::default());
+        }
+    }
+
+    /// The TU has turned to somebody else: what was sent is not repeated, and an INVITE is cancelled should its callee
+    /// speak after all (RFC 3261 §9.1). A 2xx is delivered all the same.
+    pub fn give_up(&mut self, now: Instant, client: ClientId, out: &mut Outbox) {
+        self.cancel(now, client, out);
+        if self.clients.named(client.slot, client.generation).is_some() {
+            self.client_event(now, client, Event::GiveUp, None, out);
+        }
+    }
+
+    /// The network says that a request with this token never reached `remote` (RFC 3261 §18.4). That can be forged: it
+    /// is believed only of whom the request went to, and only until that one has spoken.
+    pub fn unreachable(
+        &mut self,
+        now: Instant,
+        token: ClientToken,
+        remote: SocketAddr,
+        out: &mut Outbox,
+    ) {
+        let client = ClientId { slot: token.slot, generation: token.generation };
+        let Some(entry) = self.clients.named(client.slot, client.generation) else { return };
+        let is_silent = match entry.machine {
+            Machine::Invite(machine) => machine.state() == invite_client::State::Calling,
+            Machine::NonInvite(machine) => machine.state() == non_invite_client::State::Trying,
+            Machine::Reserved(_) => false,
+        };
+        let is_to =
+            |live: &LiveClient| live.flow.transport == Transport::Udp && live.flow.remote == remote;
+        if is_silent && self.live_client(client.slot).is_some_and(is_to) {
+            self.client_event(now, client, Event::TransportError, None, out);
+        }
+    }
+
     /// A transmit with this token could not be sent (RFC 3261 §17.1.4, §18.4).
     pub fn send_failed(&mut self, now: Instant, token: ClientToken, out: &mut Outbox) {
         let client = ClientId { slot: token.slot, generation: token.generation };
@@ -404,6 +445,8 @@ impl TransactionLayer {
                 Action::ReportTransportError => self.report(client.slot, |context, fork| {
                     Happening::TransportError { context, fork }
                 }),
+                Action::ReportSilence => self
+                    .report(client.slot, |context, fork| Happening::ClientSilent { context, fork }),
             }
         }
         delivered
@@ -431,6 +474,8 @@ impl TransactionLayer {
                 Action::ReportTransportError => self.report(client.slot, |context, fork| {
                     Happening::TransportError { context, fork }
                 }),
+                Action::ReportSilence => self
+                    .report(client.slot, |context, fork| Happening::ClientSilent { context, fork }),
             }
         }
         delivered
@@ -555,6 +600,7 @@ impl ClientSlot {
 enum Event {
     Response(u16),
     TransportError,
+    GiveUp,
     Timer(Timer),
 }
 
@@ -566,6 +612,7 @@ impl Event {
             Self::Response(..300) => Event::Success,
             Self::Response(_) => Event::Failure,
             Self::TransportError => Event::TransportError,
+            Self::GiveUp => Event::GiveUp,
             Self::Timer(timer) => Event::Timer(timer),
         }
     }
@@ -576,6 +623,7 @@ impl Event {
             Self::Response(..200) => Event::Provisional,
             Self::Response(_) => Event::Final,
             Self::TransportError => Event::TransportError,
+            Self::GiveUp => Event::GiveUp,
             Self::Timer(timer) => Event::Timer(timer),
         }
     }

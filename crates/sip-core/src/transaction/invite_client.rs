@@ -46,6 +46,8 @@ pub enum Event {
     Success,
     Failure,
     TransportError,
+    /// The TU has turned to somebody else.
+    GiveUp,
     Timer(Timer),
 }
 
@@ -60,6 +62,7 @@ pub enum Action {
     ReportTimeout,
     ReportCancelled,
     ReportTransportError,
+    ReportSilence,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +109,10 @@ impl InviteClient {
             // "If the client transaction is still in the "Calling" state when timer B fires, the client transaction
             // SHOULD inform the TU that a timeout has occurred."
             (Calling, Timer(self::Timer::B)) => (Terminated, &[StopTimers, ReportTimeout]),
+            // RFC 3263 §4.3: somebody else may be tried long before Timer B; that is the TU's decision.
+            (Calling, Timer(self::Timer::Silence)) => (Calling, &[ReportSilence]),
+            // What was sent may still be answered, so it is waited for, and repeated no more.
+            (Calling, GiveUp) => (Calling, &[StopTimers, Start(self::Timer::B)]),
             // RFC 3261 §17.1.4: the TU is told, and the transaction ends.
             (Calling, TransportError) => (Terminated, &[StopTimers, ReportTransportError]),
             // "If the client transaction receives a provisional response while in the "Calling" state, it
@@ -161,13 +168,14 @@ mod tests {
     fn every_state_and_event() {
         use Event::*;
         use State::*;
-        let events = [Provisional, Success, Failure, TransportError].into_iter().chain(
+        let events = [Provisional, Success, Failure, TransportError, GiveUp].into_iter().chain(
             [
                 super::Timer::A,
                 super::Timer::B,
                 super::Timer::D,
                 super::Timer::M,
                 super::Timer::Cancel,
+                super::Timer::Silence,
             ]
             .map(Timer),
         );

@@ -64,6 +64,13 @@ pub struct ClientId {
     generation: u32,
 }
 
+impl BranchParts {
+    /// The client transaction that a branch of ours names.
+    pub const fn token(self) -> ClientToken {
+        ClientToken { slot: self.slot, generation: self.generation }
+    }
+}
+
 impl ClientId {
     pub const fn token(self) -> ClientToken {
         ClientToken { slot: self.slot, generation: self.generation }
@@ -133,6 +140,11 @@ pub enum Happening {
         fork: u16,
     },
     /// Timer H: the failure was never acknowledged (§17.2.1).
+    /// Not a word for 6*T1 from somebody of whom that was to be told (§4.3 of RFC 3263); the transaction goes on.
+    ClientSilent {
+        context: ContextId,
+        fork: u16,
+    },
     ServerTimeout {
         context: ContextId,
     },

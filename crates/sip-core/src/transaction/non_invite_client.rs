@@ -44,6 +44,8 @@ pub enum Event {
     Provisional,
     Final,
     TransportError,
+    /// The TU has turned to somebody else.
+    GiveUp,
     Timer(Timer),
 }
 
@@ -56,6 +58,7 @@ pub enum Action {
     Start(Timer),
     ReportTimeout,
     ReportTransportError,
+    ReportSilence,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +107,10 @@ impl NonInviteClient {
             (Trying | Proceeding, Timer(self::Timer::F)) => {
                 (Terminated, &[StopTimers, ReportTimeout])
             }
+            // RFC 3263 §4.3: somebody else may be tried long before Timer F; that is the TU's decision.
+            (Trying, Timer(self::Timer::Silence)) => (Trying, &[ReportSilence]),
+            // What was sent may still be answered, so it is waited for, and repeated no more.
+            (Trying, GiveUp) => (Trying, &[StopTimers, Start(self::Timer::F)]),
             // RFC 3261 §17.1.4.
             (Trying | Proceeding, TransportError) => {
                 (Terminated, &[StopTimers, ReportTransportError])
@@ -146,9 +153,9 @@ mod tests {
     fn every_state_and_event() {
         use Event::*;
         use State::*;
-        let events = [Provisional, Final, TransportError]
-            .into_iter()
-            .chain([super::Timer::E, super::Timer::F, super::Timer::K].map(Timer));
+        let timers = [super::Timer::E, super::Timer::F, super::Timer::K, super::Timer::Silence];
+        let events =
+            [Provisional, Final, TransportError, GiveUp].into_iter().chain(timers.map(Timer));
         let events: Vec<Event> = events.collect();
         let mut table = table::Table::new();
         for reliable in [false, true] {

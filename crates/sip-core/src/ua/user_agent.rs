@@ -299,7 +299,8 @@ fn happened(turn: &mut Turn<'_>, happening: Happening) {
         Happening::ClientGone { context, .. } => turn.client_gone(context),
         Happening::ServerGone { context } => drop(turn.stack.served.remove(&context)),
         // A failure that nobody acknowledged is a failure all the same (RFC 3261 §17.2.1).
-        Happening::ServerTimeout { .. } => {}
+        // And silence is told only where that was asked for.
+        Happening::ServerTimeout { .. } | Happening::ClientSilent { .. } => {}
     }
 }
 

@@ -50,9 +50,11 @@ impl Driver {
             limits: Limits { trusted, ..Limits::default() },
             forking: sip_core::config::Forking::default(),
             redirect_domains: Vec::new(),
+            nat: sip_core::config::Nat::default(),
             allow_inbound: false,
             allow_outbound: false,
             durable: false,
+            dns: sip_core::config::Dns::default(),
             timers: Timers::default(),
         };
         let now = Instant::from_secs(1_800_000_000);

@@ -180,7 +180,7 @@ fn breadth_is_bounded() {
 fn no_room_for_any_fork_is_503() {
     use crate::flow::{Flow, ListenerId};
     use crate::output::Outbox;
-    use crate::proxy::{Kind, Plan, Proxy, Step, Target, TargetUri};
+    use crate::proxy::{Kind, Next, Plan, Proxy, Step, Target, TargetUri};
     use crate::transaction::{Matched, TransactionLayer};
     use crate::turn::Turn;
 
@@ -201,7 +201,7 @@ fn no_room_for_any_fork_is_503() {
     };
     // A listener that does not exist is as good as a table without room.
     let nowhere = Flow { listener: ListenerId(99), ..udp(BOB) };
-    let target = Target { uri: TargetUri::Unchanged, flow: nowhere, q: 1000 };
+    let target = Target { uri: TargetUri::Unchanged, next: Next::Flow(nowhere), q: 1000 };
     let steps = [Step::new([target].into_iter().collect())].into_iter().collect();
     let plan = Plan::new(steps, 0, Kind::Call, 0);
     let (now, config, shared) = (world.now, &world.config, &*world.shared);

@@ -136,12 +136,12 @@ fn a_strict_router_behind_us() {
     assert_eq!(sent[0].request().routes().count(), 2);
 }
 
-/// RFC 3261 §16.6 step 7: names are not resolved yet; a next hop that is nowhere is refused.
+/// RFC 3261 §16.6 step 7: a next hop that is nowhere is refused.
 #[test]
 fn next_hops_that_are_nowhere() {
     let mut call = Call::established();
     for (n, host) in [
-        "phone.example",
+        "phone..example",
         "0.0.0.0",
         "255.255.255.255",
         "224.0.1.75",

@@ -3,6 +3,7 @@
 use sip_message::Name;
 
 use super::world::*;
+use crate::locate::tests::Zone;
 use crate::output::{Event, Fault};
 
 fn call(uri: &str) -> String {
@@ -48,8 +49,8 @@ fn each_refusal_has_its_status() {
     }
 }
 
-/// RFC 3261 §16.5, §16.6 step 7: with `allow_outbound` the Request-URI of another domain is the target: an address is
-/// reached, a name is not resolved here.
+/// RFC 3261 §16.5, §16.6 step 7: with `allow_outbound` the Request-URI of another domain is the target: an address, or a
+/// name, which is asked for.
 #[test]
 fn our_users_call_out_when_the_operator_allows() {
     let mut world = World::open();
@@ -59,7 +60,9 @@ fn our_users_call_out_when_the_operator_allows() {
     let mut world = World::open();
     world.reconfigure(|config| config.allow_outbound = true);
     let sent = world.from(ALICE, &call("sip:bob@other.example"));
-    assert_eq!(lines(&sent), ["478 192.0.2.10:5060"]);
+    assert_eq!(lines(&sent), ["100 192.0.2.10:5060"]);
+    let sent = world.resolve(&Zone::new("other.example A 192.0.2.98"));
+    assert_eq!(lines(&sent), ["INVITE 192.0.2.98:5060"]);
 }
 
 /// RFC 3261 §21.4.15, §8.2.2.3: which ones.

@@ -11,6 +11,7 @@ use crate::config::{Auth, Config, Domains, Limits, Listener, Network, Registrar,
 use crate::flow::{ConnectionId, Flow, ListenerId, Transport};
 use crate::forwarding::Forwards;
 use crate::input::{Answer, Command, Input};
+use crate::locate::tests::Zone;
 use crate::node::{Node, Sizes};
 use crate::output::{Event, Outbox, Question};
 use crate::seal::Seal;
@@ -93,6 +94,17 @@ impl World {
     pub fn answer(&mut self, answer: Answer) -> Vec<Sent> {
         let (ask, _) = self.asks.remove(0);
         self.handle(Input::Answer { ask, answer })
+    }
+
+    /// The DNS answers until nothing is asked any more; what follows from that.
+    pub fn resolve(&mut self, zone: &Zone) -> Vec<Sent> {
+        let mut sent = Vec::new();
+        while let Some((ask, question)) = self.asks.pop() {
+            let Question::Resolve { query, .. } = question else { panic!("{question:?}") };
+            let answer = Answer::Resolved(zone.resolution(&query));
+            sent.extend(self.handle(Input::Answer { ask, answer }));
+        }
+        sent
     }
 
     pub fn drain(&mut self) {
@@ -257,9 +269,11 @@ pub fn config() -> Config {
         },
         forking: crate::config::Forking::default(),
         redirect_domains: Vec::new(),
+        nat: crate::config::Nat::default(),
         allow_inbound: false,
         allow_outbound: false,
         durable: false,
+        dns: crate::config::Dns::default(),
         timers: Timers::default(),
     }
 }

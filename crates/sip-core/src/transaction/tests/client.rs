@@ -296,6 +296,102 @@ fn an_error_after_an_answer_is_nothing() {
     assert_eq!(world.answer(&invite, 200), delivered(client));
 }
 
+const SILENT: Happening = Happening::ClientSilent { context: CONTEXT, fork: 2 };
+
+/// RFC 3263 §4.3: silence is told of once, and changes nothing by itself.
+#[test]
+fn silence_is_told_when_that_was_asked_for() {
+    for method in ["INVITE", "OPTIONS"] {
+        let mut world = World::new();
+        let (client, _) = world.send(method, Transport::Udp);
+        world.layer.expect_soon(world.now, client);
+        assert_eq!(world.run_until(2_999), repeated(method, &[0, 500, 1_500]));
+        assert_eq!(world.told(), []);
+        world.run_until(3_000);
+        assert_eq!(world.told(), [SILENT]);
+        assert!(world.run_until(31_999).len() > 3, "it goes on");
+        world.run_until(32_000);
+        assert_eq!(world.told(), [TIMEOUT, GONE]);
+        world.assert_empty();
+    }
+}
+
+#[test]
+fn whoever_has_spoken_is_not_silent() {
+    for method in ["INVITE", "OPTIONS"] {
+        for status in [100, 200, 486] {
+            let mut world = World::new();
+            let (client, request) = world.send(method, Transport::Udp);
+            world.layer.expect_soon(world.now, client);
+            world.run_until(2_000);
+            world.answer(&request, status);
+            world.run_until(31_000);
+            assert!(!world.told().contains(&SILENT), "{method} {status}");
+        }
+    }
+}
+
+/// RFC 3263 §4.3, RFC 3261 §9.1: nothing is repeated any more, but what still comes is heard: a 180 is answered with a
+/// CANCEL, a 200 is delivered.
+#[test]
+fn who_was_given_up_may_still_answer() {
+    let mut world = World::new();
+    let (client, invite) = world.send("INVITE", Transport::Udp);
+    world.run_until(3_000);
+    world.sent();
+    world.layer.give_up(world.now, client, &mut world.out);
+    assert_eq!(world.run_until(20_000), []);
+    world.answer(&invite, 180);
+    assert_eq!(world.sent(), ["CANCEL"]);
+    assert_eq!(world.answer(&invite, 200), delivered(client));
+
+    let mut world = World::new();
+    let (client, _) = world.send("OPTIONS", Transport::Udp);
+    world.run_until(3_000);
+    world.layer.give_up(world.now, client, &mut world.out);
+    assert_eq!(world.run_until(34_999), []);
+    world.run_until(35_000);
+    assert_eq!(world.told(), [TIMEOUT, GONE]);
+    world.assert_empty();
+}
+
+/// RFC 3261 §18.4: an ICMP error that says unreachable is a transport error; but anybody can forge one.
+#[test]
+fn unreachable_is_believed_of_the_silent_one_that_was_asked() {
+    let there = flow(Transport::Udp, 2).remote;
+    let elsewhere = flow(Transport::Udp, 3).remote;
+    for method in ["INVITE", "OPTIONS"] {
+        let mut world = World::new();
+        let (client, request) = world.send(method, Transport::Udp);
+        let unreachable = |world: &mut World, remote| {
+            world.layer.unreachable(world.now, client.token(), remote, &mut world.out);
+            world.told()
+        };
+        assert_eq!(unreachable(&mut world, elsewhere), [], "of another address");
+        assert_eq!(unreachable(&mut world, there), [TRANSPORT_ERROR, GONE]);
+        assert_eq!(unreachable(&mut world, there), [], "it is gone");
+
+        let mut world = World::new();
+        let (client, _) = world.send(method, Transport::Udp);
+        world.answer(&request, 100);
+        let mut stale = client.token();
+        stale.generation += 1;
+        world.layer.unreachable(world.now, stale, there, &mut world.out);
+        assert_eq!(world.told(), [], "of another transaction");
+
+        let mut world = World::new();
+        let (client, request) = world.send(method, Transport::Udp);
+        world.answer(&request, 100);
+        world.layer.unreachable(world.now, client.token(), there, &mut world.out);
+        assert_eq!(world.told(), [], "it has spoken");
+
+        let mut world = World::new();
+        let (client, _) = world.send(method, Transport::Tcp);
+        world.layer.unreachable(world.now, client.token(), there, &mut world.out);
+        assert_eq!(world.told(), [], "no datagram");
+    }
+}
+
 #[test]
 fn what_was_reserved_can_be_given_back() {
     let mut world = World::new();
