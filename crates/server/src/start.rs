@@ -2,25 +2,26 @@
 //! kernel keeps what arrives from here on), the store is loaded, then the workers begin. Everything is bound or nothing.
 
 mod bind;
+pub mod gateway;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use sip_core::auth::account::Ha1;
-use sip_core::config::{Config, Domains, Limits, Timers};
-use sip_core::dispatcher::hash::{HashedSet, Member};
-use sip_core::flow::{ConnectionId, Flow, ListenerId, Transport};
+use sip_core::config::{Config, Domains, Limits, Listener, Timers};
+use sip_core::dispatcher::Dispatcher;
+use sip_core::flow::{ListenerId, Transport};
 use sip_core::seal::Seal;
 use sip_core::shared::Shared;
-use sip_core::stateless;
+use sip_core::time::Instant;
 use store::{Directory, Home, Store, StoreError, Subscriber, WriterTask};
 use tokio::sync::{mpsc, watch};
 use udp::{AsyncSocket, NapRule};
 
 use crate::address;
 use crate::clock::Clock;
-use crate::config::{Balance, DomainChoice, Settings};
+use crate::config::{DomainChoice, Settings};
 use crate::observe::Observer;
 use crate::observe::log::Log;
 use crate::resolver::{self, ResolverTask};
@@ -100,8 +101,11 @@ pub async fn start(settings: &Settings, clock: Clock, log: Log) -> Result<Runnin
             .collect(),
     );
 
-    let config = Arc::new(core_config(settings, &bound, domains));
     let shared = Arc::new(Shared::new(Seal::new(key), clock.now()));
+    let mut config = core_config(settings, bound.listeners.clone(), domains);
+    gateway::configure(&settings.dispatch, &mut config, &shared)?;
+    gateway::recall(&mut store, &config.dispatcher, &shared).await?;
+    let config = Arc::new(config);
     let accounts = load_accounts(&mut store, &shared).await?;
     let (mut bindings, now) = (0, clock.now());
     let expires_max = config.registrar.expires_max;
@@ -124,8 +128,10 @@ pub async fn start(settings: &Settings, clock: Clock, log: Log) -> Result<Runnin
         // More wide networks than there is room for were never stored.
         let _ = shared.bans.add(&row);
     }
-    let stateless =
-        settings.balance.as_ref().map(|balance| members(&config, balance)).transpose()?;
+    let stateless = settings
+        .balance
+        .as_ref()
+        .map(|balance| gateway::members(&settings.dispatch, balance, &config));
     let (account_writer, writer) = store::writer(store);
     let (questions, resolver) = resolver::resolver(&settings.resolver, clock);
     let parts = Parts {
@@ -185,28 +191,17 @@ pub fn stop(stop: &watch::Sender<bool>, threads: Vec<JoinHandle<()>>) {
     }
 }
 
-/// The set of a stateless proxy, each member by the listener that reaches it.
-fn members(config: &Config, balance: &Balance) -> Result<stateless::Settings, StartError> {
-    let mut members = Vec::new();
-    for gateway in &balance.gateways {
-        let (transport, remote) = (gateway.transport, gateway.remote);
-        let listener = config
-            .listener_for(transport, remote)
-            .ok_or_else(|| StartError::Unreachable { gateway: gateway.name.clone(), transport })?;
-        let flow = Flow { transport, listener, connection: ConnectionId::NONE, remote };
-        let hop = stateless::Hop { flow, is_fixed: gateway.is_fixed };
-        members.push(Member::new(&gateway.name, gateway.weight, hop));
-    }
-    Ok(stateless::Settings { set: HashedSet::new(members), record_route: balance.record_route })
-}
-
-fn core_config(settings: &Settings, bound: &Bound, domains: Domains) -> Config {
+fn core_config(settings: &Settings, listeners: Vec<Listener>, domains: Domains) -> Config {
     Config {
-        listeners: bound.listeners.clone(),
+        listeners,
         domains,
         registrar: settings.registrar.clone(),
         auth: settings.auth.clone(),
-        limits: Limits { trusted: settings.trusted.clone(), per_source: settings.per_source },
+        limits: Limits {
+            trusted: settings.trusted.clone(),
+            per_source: settings.per_source,
+            ..Limits::default()
+        },
         forking: settings.forking.clone(),
         redirect_domains: settings
             .redirect_domains
@@ -219,6 +214,73 @@ fn core_config(settings: &Settings, bound: &Bound, domains: Domains) -> Config {
         durable: settings.store != Home::Memory,
         dns: settings.dns,
         timers: Timers::default(),
+        dispatcher: Arc::new(Dispatcher::default()),
+    }
+}
+
+/// What a server would know that was started now, without starting one: its configuration, and what the store has.
+pub async fn picture(
+    settings: &Settings,
+    store: &mut Store,
+    now: Instant,
+) -> Result<(Config, Shared), StartError> {
+    let own = address::own();
+    let listen = settings.listen.iter();
+    let places =
+        listen.flat_map(|l| address::expand(l.address, &own).into_iter().map(move |a| (l, a)));
+    let listeners: Vec<Listener> = places
+        .map(|(l, address)| Listener {
+            transport: l.transport,
+            address,
+            advertised: address.to_string().into(),
+        })
+        .collect();
+    let domains = domains(settings, listeners.iter().map(|l| l.address.ip()), store).await?;
+    store.set_sockets(
+        listeners
+            .iter()
+            .map(|l| store::Socket { transport: l.transport, address: l.address })
+            .collect(),
+    );
+    let shared = Shared::new(Seal::new([0; 16]), now);
+    let mut config = core_config(settings, listeners, domains);
+    gateway::configure(&settings.dispatch, &mut config, &shared)?;
+    for (name, state) in store.gateway_states().await? {
+        shared.gateways.set_order(&name, state.order, state.order_note);
+        shared.gateways.set_health(&name, state.health, state.health_note);
+    }
+    load_accounts(store, &shared).await?;
+    let expires_max = config.registrar.expires_max;
+    store
+        .bindings(|page| {
+            shared.location.load(now, expires_max, page);
+        })
+        .await?;
+    Ok((config, shared))
+}
+
+/// Who calls, for `explain`: a URI, and where the request comes from: a gateway's name says both.
+pub fn caller(
+    from: Option<&str>,
+    source: Option<IpAddr>,
+    config: &Config,
+) -> (Option<String>, Option<IpAddr>, Option<u16>) {
+    let gateway = from.and_then(|name| config.dispatcher.gateway(name));
+    let Some(gateway) = gateway else {
+        return (from.map(|from| uri(from, &config.domains)), source, None);
+    };
+    let own = gateway.address();
+    let first = gateway.sources.first().map(|network| network.address);
+    let ip = first.or(own.map(|own| own.ip()));
+    (None, source.or(ip), own.map(|own| own.port()))
+}
+
+/// `alice`, `alice@sip.example.com` or a SIP URI, as a SIP URI.
+pub fn uri(text: &str, domains: &Domains) -> String {
+    match text {
+        uri if uri.starts_with("sip:") => uri.to_owned(),
+        address if address.contains('@') => format!("sip:{address}"),
+        user => format!("sip:{user}@{}", domains.served.first().map_or("", |domain| domain)),
     }
 }
 
@@ -281,6 +343,9 @@ async fn load_accounts(store: &mut Store, shared: &Shared) -> Result<usize, Stor
     for (aor, forwards) in store.forwards().await? {
         // Of an account that is gone: nobody can be called by its name.
         shared.accounts.set_forwards(&aor, forwards);
+    }
+    for (alias, user) in store.aliases().await? {
+        shared.aliases.set(&alias, &user);
     }
     Ok(taken)
 }

@@ -84,11 +84,12 @@ impl Server {
     /// From now on a stateless proxy in front of these addresses.
     pub fn balance(&mut self, cores: &[SocketAddr], record_route: bool) {
         let member = |core: &SocketAddr| {
-            let hop = Hop { flow: Flow::udp(ListenerId(0), *core), is_fixed: true };
+            let flow = Flow::udp(ListenerId(0), *core);
+            let hop = Hop::new(flow, true);
             Member::new(&core.to_string(), 1, hop)
         };
         let set = HashedSet::new(cores.iter().map(member).collect());
-        self.balance = Some(Arc::new(Settings { set, record_route }));
+        self.balance = Some(Arc::new(Settings::new(set, record_route)));
         self.restart_balancer();
     }
 
@@ -264,5 +265,6 @@ fn laboratory(address: SocketAddr, address_6: SocketAddr, domain: &str) -> Confi
         durable: false,
         dns: config::Dns::default(),
         timers: config::Timers::default(),
+        dispatcher: Arc::default(),
     }
 }

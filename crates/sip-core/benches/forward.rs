@@ -38,6 +38,7 @@ fn config() -> Config {
         allow_outbound: false,
         durable: false,
         timers: Timers::default(),
+        dispatcher: Arc::default(),
     }
 }
 
@@ -59,10 +60,10 @@ fn main() {
     let (config, shared) = (config(), Shared::new(seal.clone(), NOW));
     let member = |n: u8| {
         let flow = Flow::udp(ListenerId(0), ([203, 0, 113, n], 5060).into());
-        Member::new(&format!("core-{n}"), 1, Hop { flow, is_fixed: false })
+        Member::new(&format!("core-{n}"), 1, Hop::new(flow, false))
     };
     let set = HashedSet::new((1..=10).map(member).collect());
-    let mut forwarder = Forwarder::new(Arc::new(Settings { set, record_route: false }), seal);
+    let mut forwarder = Forwarder::new(Arc::new(Settings::new(set, false)), seal);
     let mut out = Outbox::default();
     let caller = Flow::udp(ListenerId(0), CALLER.parse().expect("an address"));
     #[expect(clippy::disallowed_methods, reason = "a benchmark is the one to have a clock")]

@@ -86,6 +86,7 @@ impl Bench {
             durable: false,
             dns: sip_core::config::Dns::default(),
             timers: Timers::default(),
+            dispatcher: Arc::default(),
         };
         let shared = Arc::new(Shared::new(Seal::new([1; 16]), START));
         for n in 0..USERS {

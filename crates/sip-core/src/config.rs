@@ -3,10 +3,12 @@
 
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use core::ops::Deref;
+use std::sync::Arc;
 
 use sip_message::{Scheme, Uri};
 use smallvec::SmallVec;
 
+use crate::dispatcher::Dispatcher;
 use crate::flow::{ConnectionId, Flow, ListenerId, Transport};
 use crate::time::Duration;
 
@@ -23,6 +25,13 @@ impl Deref for AorBuf {
     fn deref(&self) -> &str {
         // Checked when it was built; checking again is cheaper than a second representation.
         core::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl From<&str> for AorBuf {
+    /// From one that is canonical already.
+    fn from(aor: &str) -> Self {
+        Self(SmallVec::from_slice(aor.as_bytes()))
     }
 }
 
@@ -45,6 +54,8 @@ pub struct Config {
     pub durable: bool,
     pub dns: Dns,
     pub timers: Timers,
+    /// Gateways, and the routes that lead to them.
+    pub dispatcher: Arc<Dispatcher>,
 }
 
 /// What the operator decides about the DNS (`[dns]`).
@@ -258,6 +269,8 @@ impl Default for Nat {
 pub struct Limits {
     /// Networks exempt from per-source limits.
     pub trusted: Vec<Network>,
+    /// Those of gateways are, too; a route that asks for trusted sources does not mean them.
+    pub peers: Vec<Network>,
     pub per_source: SourceRate,
 }
 
@@ -278,7 +291,7 @@ impl Default for SourceRate {
 
 impl Limits {
     pub fn trusts(&self, ip: IpAddr) -> bool {
-        self.trusted.iter().any(|network| network.contains(ip))
+        self.trusted.iter().chain(&self.peers).any(|network| network.contains(ip))
     }
 }
 
@@ -330,7 +343,19 @@ impl core::fmt::Display for Network {
     }
 }
 
+impl From<IpAddr> for Network {
+    fn from(address: IpAddr) -> Self {
+        let prefix = if address.is_ipv4() { 32 } else { 128 };
+        Self { address, prefix }
+    }
+}
+
 impl Network {
+    /// The address, if it is only one.
+    pub fn single(&self) -> Option<IpAddr> {
+        (*self == self.address.into()).then(|| self.address.to_canonical())
+    }
+
     pub fn contains(&self, ip: IpAddr) -> bool {
         fn shared(a: u128, b: u128, width: u32, prefix: u8) -> bool {
             let prefix = u32::from(prefix).min(width);
@@ -457,6 +482,7 @@ pub(crate) mod tests {
             durable: false,
             dns: Dns::default(),
             timers: Timers::default(),
+            dispatcher: Arc::default(),
         }
     }
 

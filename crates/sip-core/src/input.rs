@@ -58,4 +58,8 @@ pub enum Command {
     Drain,
     /// Ping these bindings, which were not registered here but found at the start.
     Watch(Vec<Watched>),
+    /// This node asks the gateways, for all `nodes` of them.
+    Tend { nodes: usize },
+    /// Ask this gateway now.
+    Probe { gateway: Box<str> },
 }

@@ -7,12 +7,13 @@
 //! time flow seal limits config forwarding  words everybody uses
 //! locate                               RFC 3263: from a name to addresses
 //! timer  transaction                   RFC 3261 §17: the four machines and who owns them
+//! dispatcher                           gateways, sets and routes: next hops, and how one is chosen
 //! auth  nat  registrar                 §22 and §10: accounts, nonces, bindings; RFC 5626: the way to a phone
 //! dialog                               §12: what two user agents know of each other
 //! proxy  redirect  ua                  §16, §8.3 and §8: what is done with a request; a whole phone without sound
 //! route                                the life of a request, one room per file
 //! node                                 the whole server
-//! dispatcher  stateless                another one, which remembers nothing (§16.11), and whom it chooses
+//! stateless                            another one, which remembers nothing (§16.11)
 //! ```
 #![forbid(unsafe_code)]
 

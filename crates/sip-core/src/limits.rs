@@ -28,6 +28,8 @@ pub const FORKS_IN_ALL: Limit = limit("forks_per_request_in_all", 48, 500);
 /// How often one call may be passed on: by accounts that forward, by phones that redirect, and by whoever wrote the
 /// Diversions it came with (RFC 5806 §6.3).
 pub const DIVERSIONS: Limit = limit("diversions_per_call", 5, 482);
+/// Calls that stand at gateways, of one node. More are not counted (and so not limited).
+pub const GATEWAY_CALLS: Limit = limit("gateway_calls_per_node", 1 << 16, 0);
 /// Questions to the DNS on behalf of one name in one request (RFC 3263 §4).
 pub const QUERIES: Limit = limit("queries_per_name", 24, 478);
 /// Destinations of one name that are tried for one request (RFC 3263 §4.3).
@@ -59,6 +61,7 @@ pub const TABLE: &[Limit] = &[
     CLIENT_TRANSACTIONS,
     FORKS,
     FORKS_IN_ALL,
+    GATEWAY_CALLS,
     DIVERSIONS,
     QUERIES,
     TRIES,
@@ -81,9 +84,9 @@ pub struct LimitReached {
 }
 
 impl LimitReached {
-    /// What the operator is told; `flow` is where the request came from that was one too many.
-    pub fn event(self, flow: &Flow) -> Event {
-        Event::LimitHit { limit: self.limit.name, flow: Some(*flow) }
+    /// What the operator is told; `flow` is where the request came from that was one too many, if it was one.
+    pub fn event<'f>(self, flow: impl Into<Option<&'f Flow>>) -> Event {
+        Event::LimitHit { limit: self.limit.name, flow: flow.into().copied() }
     }
 }
 

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use sip_message::{Malformed, Message, Method, Request, Response, Uri};
 
 use crate::config::Config;
+use crate::dispatcher::probe::{self, Prober};
 use crate::flow::Flow;
 use crate::input::{Answer, Command, Input};
 use crate::nat::alias;
@@ -45,6 +46,7 @@ struct State {
     proxy: Proxy,
     pending: Pending,
     keepalive: Keepalive,
+    prober: Prober,
     draining: bool,
     /// Reused from turn to turn.
     happenings: Vec<Happening>,
@@ -67,6 +69,8 @@ pub struct Sizes {
     pub timers_c: usize,
     /// Contexts whose step under way has a time.
     pub steps: usize,
+    /// Calls that stand at gateways.
+    pub calls: usize,
     /// REGISTERs that wait for the store.
     pub registers_pending: usize,
     /// Questions to the DNS.
@@ -84,6 +88,7 @@ impl Node {
             proxy: Proxy::default(),
             pending: Pending::default(),
             keepalive: Keepalive::default(),
+            prober: Prober::default(),
             draining: false,
             happenings: Vec::new(),
             scratch: Vec::new(),
@@ -97,7 +102,9 @@ impl Node {
             let shared = Arc::clone(&self.shared);
             self.state.transactions.carry_large_by(Streams { config: config.clone(), shared });
             self.config = config;
-            return;
+            let Self { config, shared, state } = self;
+            let draining = state.draining;
+            return state.prober.configure(&Turn { now, config, shared, draining, out });
         }
         let Self { config, shared, state } = self;
         let draining = state.draining;
@@ -106,9 +113,13 @@ impl Node {
 
     /// When `handle` wants to be called at the latest.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let State { transactions, proxy, keepalive, .. } = &self.state;
-        let deadlines =
-            [transactions.next_deadline(), proxy.next_deadline(), keepalive.next_deadline()];
+        let State { transactions, proxy, keepalive, prober, .. } = &self.state;
+        let deadlines = [
+            transactions.next_deadline(),
+            proxy.next_deadline(),
+            keepalive.next_deadline(),
+            prober.next_deadline(),
+        ];
         deadlines.into_iter().flatten().min()
     }
 
@@ -127,6 +138,7 @@ impl Node {
             contexts_active: proxy.len(),
             timers_c: proxy.timers_len(),
             steps: proxy.steps_len(),
+            calls: proxy.calls_len(),
             registers_pending: pending.len(),
             questions: proxy.questions_len(),
         }
@@ -150,7 +162,10 @@ impl State {
                 self.transactions.unreachable(turn.now, token, remote, turn.out);
             }
             Input::Answer { ask, answer: Answer::Resolved(resolution) } => {
-                self.proxy.resolved(turn, &mut self.transactions, ask, resolution);
+                let Self { proxy, prober, transactions, .. } = self;
+                if !prober.resolved(turn, transactions, ask, &resolution) {
+                    proxy.resolved(turn, transactions, ask, resolution);
+                }
             }
             Input::Answer { ask, answer } => {
                 self.pending.answer(turn, ask, answer, &mut self.scratch);
@@ -160,6 +175,12 @@ impl State {
                 for watched in bindings {
                     self.keepalive.watch(turn, watched);
                 }
+            }
+            Input::Command(Command::Tend { nodes }) => {
+                self.prober.appoint(turn, self.transactions.node(), nodes);
+            }
+            Input::Command(Command::Probe { gateway }) => {
+                self.prober.ask_now(turn, &gateway);
             }
             // Who still names the connection learns it from `SendFailed`.
             Input::FlowClosed { .. } | Input::Tick | Input::Config(_) => {}
@@ -171,6 +192,7 @@ impl State {
     fn advance(&mut self, turn: &mut Turn<'_>) {
         self.keepalive.tick(turn);
         self.proxy.tick(turn, &mut self.transactions);
+        self.prober.tick(turn, &mut self.transactions);
         loop {
             if self.proxy.is_asking() {
                 self.proxy.go_on(turn, &mut self.transactions, onward::go_on);
@@ -180,7 +202,15 @@ impl State {
                 return;
             }
             for happening in self.happenings.drain(..) {
-                self.proxy.happening(turn, &mut self.transactions, happening);
+                match happening {
+                    Happening::ClientTimeout { context, .. }
+                    | Happening::TransportError { context, .. }
+                        if context.0 >= probe::CONTEXTS =>
+                    {
+                        self.prober.failed(turn, context);
+                    }
+                    _ => self.proxy.happening(turn, &mut self.transactions, happening),
+                }
             }
         }
     }
@@ -257,6 +287,13 @@ impl State {
                 turn.out.events.push(Event::Redirected { flow: *flow, call_id });
                 Ok(())
             }
+            Verdict::Respond(answer) => {
+                let (status, reason) = (answer.status, answer.reason.as_bytes());
+                let line = (status, reason);
+                let wire = reply::with_lines(turn, request, line, b"", &mut self.scratch);
+                turn.out.send(*flow, wire);
+                Ok(())
+            }
             Verdict::Answer if request.method() == Method::Options => {
                 let wire = reply::ok(turn, request, options::LINES, &mut self.scratch);
                 turn.out.send(*flow, wire);
@@ -306,6 +343,10 @@ impl State {
         }
         let response = &response;
         match received {
+            Received::Delivered(delivered) if delivered.context.0 >= probe::CONTEXTS => {
+                let (context, client) = (delivered.context, delivered.client);
+                self.prober.response(turn, context, client, response.status());
+            }
             Received::Delivered(delivered) => {
                 self.proxy.response(turn, &mut self.transactions, delivered, response);
             }

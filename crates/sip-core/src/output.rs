@@ -193,6 +193,20 @@ pub enum Event {
         row: ban::Row,
         flow: Flow,
     },
+    /// A gateway has failed a request, with this status or one that stands for its silence, and another one is asked.
+    GatewayFailed {
+        call_id: Box<str>,
+        gateway: Box<str>,
+        flow: Flow,
+        next: Box<str>,
+        status: u16,
+    },
+    /// A gateway is used again, or not any more.
+    GatewayChanged {
+        gateway: Box<str>,
+        state: &'static str,
+        why: Box<str>,
+    },
     LimitHit {
         limit: &'static str,
         flow: Option<Flow>,

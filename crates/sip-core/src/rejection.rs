@@ -179,6 +179,13 @@ impl Rejection {
         Self::new(503, "Too Many Contacts", Fault::Refused).with("Retry-After", retry_after)
     }
 
+    /// RFC 3261 §21.5.4: no gateway of a set can be used now. The status is the operator's; `retry_after` in seconds, 0 says
+    /// nothing.
+    pub fn gateways_unavailable(status: u16, retry_after: u32) -> Self {
+        let rejection = Self::new(status, "No Gateway Available", Fault::Unavailable);
+        if retry_after == 0 { rejection } else { rejection.with("Retry-After", retry_after) }
+    }
+
     /// RFC 3261 §21.5.6: not SIP/2.0.
     pub const fn version_not_supported() -> Self {
         Self::new(505, "Version Not Supported", Fault::Unsupported)

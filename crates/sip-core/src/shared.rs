@@ -4,6 +4,8 @@
 //! cut into stripes, each behind a lock that is held for one look-up or one change and never across anything else.
 #![expect(clippy::disallowed_types, reason = "the shared tables are locked here and nowhere else")]
 
+mod alias;
+mod gateway;
 mod hop;
 
 use core::hash::BuildHasher as _;
@@ -32,6 +34,9 @@ use crate::source::{Admission, Buckets, VerifiedFlows, source_hash};
 use crate::time::{Duration, Instant};
 pub use hop::SharedHops;
 
+pub use alias::SharedAliases;
+pub use gateway::{Note, SharedGateways};
+
 /// Stripes of each table: enough that two workers seldom meet, few enough that an empty server stays small.
 const STRIPES: usize = 256;
 
@@ -57,6 +62,8 @@ pub struct Shared {
     pub hops: SharedHops,
     pub bans: SharedBans,
     pub overload: Overload,
+    pub aliases: SharedAliases,
+    pub gateways: SharedGateways,
     pub refusals: Refusals,
 }
 
@@ -72,6 +79,8 @@ impl Shared {
             hops: SharedHops::new(&seal),
             bans: SharedBans::new(&seal),
             overload: Overload::default(),
+            aliases: SharedAliases::default(),
+            gateways: SharedGateways::default(),
             refusals: Refusals::default(),
             branch_seal: seal.derive(Purpose::Branch, &now.0.to_be_bytes()),
             seal,

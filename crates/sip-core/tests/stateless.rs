@@ -44,6 +44,7 @@ fn config() -> Config {
         allow_outbound: false,
         durable: false,
         timers: Timers::default(),
+        dispatcher: Arc::default(),
     }
 }
 
@@ -62,10 +63,10 @@ fn nothing_is_kept() {
     let (config, shared) = (config(), Shared::new(seal.clone(), NOW));
     let member = |n: u8| {
         let flow = Flow::udp(ListenerId(0), ([203, 0, 113, n], 5060).into());
-        Member::new(&format!("core-{n}"), 1, Hop { flow, is_fixed: false })
+        Member::new(&format!("core-{n}"), 1, Hop::new(flow, false))
     };
     let set = HashedSet::new((1..=10).map(member).collect());
-    let mut forwarder = Forwarder::new(Arc::new(Settings { set, record_route: false }), seal);
+    let mut forwarder = Forwarder::new(Arc::new(Settings::new(set, false)), seal);
     let mut out = Outbox::default();
     let flow = Flow::udp(ListenerId(0), "198.51.100.7:5060".parse().expect("an address"));
     let mut one = |n: u32| {

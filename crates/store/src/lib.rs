@@ -5,8 +5,10 @@
 //! one [`Writer`] that commits many of them together. A change is durable when its commit is: RFC 3261 §10.3 step 7
 //! binds a contact, and the 200 that says so leaves after that. It never decides anything about a request.
 
+mod alias;
 mod ban;
 mod checkpoint;
+mod dispatcher;
 mod error;
 mod forwarding;
 mod home;
@@ -22,6 +24,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
 pub use ban::BanWrite;
+pub use dispatcher::{GatewayRow, GatewayState};
 pub use error::StoreError;
 pub use home::{Directory, Home, random_key};
 pub use location::Socket;

@@ -1,4 +1,4 @@
-//! The tables: Kamailio's names and columns (subscriber 7, location 9, domain 2), so that its tools and scripts read
+//! The tables: Kamailio's names and columns (subscriber 7, location 9, domain 2, dispatcher 4, dbaliases 1), so that its tools and scripts read
 //! them. What is ours alone is an extra column, or a table of its own: `forwarding`. `user_version` counts our own
 //! migrations; the `version` table is Kamailio's and says what its modules expect.
 
@@ -81,6 +81,37 @@ CREATE TABLE ban (
     until DATETIME NOT NULL,
     reason VARCHAR(16) NOT NULL
 );
+",
+    "
+INSERT OR REPLACE INTO version (table_name, table_version) VALUES ('dispatcher', 4), ('dbaliases', 1);
+
+CREATE TABLE dispatcher (
+    id INTEGER PRIMARY KEY NOT NULL,
+    setid INTEGER NOT NULL DEFAULT 0,
+    destination VARCHAR(192) NOT NULL DEFAULT '',
+    flags INTEGER NOT NULL DEFAULT 0,
+    priority INTEGER NOT NULL DEFAULT 0,
+    attrs VARCHAR(128) NOT NULL DEFAULT '',
+    description VARCHAR(64) NOT NULL DEFAULT '',
+    name VARCHAR(64) DEFAULT NULL UNIQUE,
+    health VARCHAR(16) NOT NULL DEFAULT 'up',
+    health_since DATETIME NOT NULL DEFAULT '2000-01-01 00:00:01',
+    health_why VARCHAR(255) NOT NULL DEFAULT '',
+    admin VARCHAR(16) NOT NULL DEFAULT 'enabled',
+    admin_since DATETIME NOT NULL DEFAULT '2000-01-01 00:00:01',
+    admin_by VARCHAR(64) NOT NULL DEFAULT '',
+    admin_why VARCHAR(255) NOT NULL DEFAULT ''
+);
+
+CREATE TABLE dbaliases (
+    id INTEGER PRIMARY KEY NOT NULL,
+    alias_username VARCHAR(64) NOT NULL DEFAULT '',
+    alias_domain VARCHAR(64) NOT NULL DEFAULT '',
+    username VARCHAR(64) NOT NULL DEFAULT '',
+    domain VARCHAR(64) NOT NULL DEFAULT ''
+);
+CREATE UNIQUE INDEX dbaliases_alias_idx ON dbaliases (alias_username, alias_domain);
+CREATE INDEX dbaliases_target_idx ON dbaliases (username, domain);
 ",
 ];
 

@@ -82,7 +82,7 @@ impl Store {
         Ok(query.execute(&mut self.connection).await?.rows_affected() > 0)
     }
 
-    /// Removes the account and what it forwards; false if there is no such account. Its bindings are removed by whoever holds them.
+    /// Removes the account, its other names and what it forwards; false if there is no such account. Its bindings are removed by whoever holds them.
     pub async fn remove_subscriber(
         &mut self,
         user: &str,
@@ -92,6 +92,8 @@ impl Store {
         let query = sqlx::query("DELETE FROM subscriber WHERE username = ?1 AND domain = ?2");
         let done = query.bind(user).bind(domain).execute(&mut *transaction).await?;
         let query = sqlx::query("DELETE FROM forwarding WHERE username = ?1 AND domain = ?2");
+        query.bind(user).bind(domain).execute(&mut *transaction).await?;
+        let query = sqlx::query("DELETE FROM dbaliases WHERE username = ?1 AND domain = ?2");
         query.bind(user).bind(domain).execute(&mut *transaction).await?;
         transaction.commit().await?;
         Ok(done.rows_affected() > 0)

@@ -5,13 +5,93 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use sip_core::dispatcher::health::State;
+use sip_core::dispatcher::live::Order;
 use sip_core::flow::{ConnectionId, Flow, ListenerId, Transport};
 use sip_core::forwarding::Forwards;
 use sip_core::output::{BindingRow, BindingWrite};
+use sip_core::shared::Note;
 use sip_core::time::Instant;
 use sqlx::Connection as _;
 
 use super::*;
+
+#[test]
+fn gateways_keep_their_state() {
+    runtime().block_on(async {
+        let scratch = Scratch::new();
+        let state = GatewayState {
+            health: State::Down,
+            health_note: Note {
+                since: Instant::from_secs(1_800_000_000),
+                by: "".into(),
+                why: "no answer in 4 s".into(),
+            },
+            order: Order::Draining,
+            order_note: Note {
+                since: Instant::from_secs(1_800_000_100),
+                by: "root".into(),
+                why: "maintenance".into(),
+            },
+        };
+        let row = |name: &str| GatewayRow {
+            name: name.to_owned(),
+            set: 1,
+            uri: "sip:203.0.113.99".to_owned(),
+            priority: 5,
+            weight: 70,
+            is_probed: true,
+            state: GatewayState::default(),
+        };
+        let mut store = open(&scratch).await;
+        store.set_gateways(&[row("a"), row("b")]).await.unwrap();
+        store.write_gateway(&GatewayRow { state: state.clone(), ..row("a") }).await.unwrap();
+        store.close().await.unwrap();
+        let mut store = open(&scratch).await;
+        let states = store.gateway_states().await.unwrap();
+        assert_eq!(states[0], ("a".to_owned(), state));
+        assert_eq!(states[1].1.health, State::Up);
+        let seen: (i64, String, i64, i64, String) = sqlx::query_as(
+            "SELECT setid, destination, flags, priority, attrs FROM dispatcher WHERE description = 'a'",
+        )
+        .fetch_one(&mut store.connection)
+        .await
+        .unwrap();
+        let wanted = (1, "sip:203.0.113.99".into(), 1 | 4 | 8, 5, "weight=70;duid=a".into());
+        assert_eq!(seen, wanted, "what Kamailio reads");
+        // Rows of somebody else's are left alone; those of gateways that are gone are not.
+        sqlx::query("INSERT INTO dispatcher (setid, destination) VALUES (9, 'sip:x')")
+            .execute(&mut store.connection)
+            .await
+            .unwrap();
+        store.set_gateways(&[row("b")]).await.unwrap();
+        let left: i64 = sqlx::query_scalar("SELECT count(*) FROM dispatcher")
+            .fetch_one(&mut store.connection)
+            .await
+            .unwrap();
+        assert_eq!((left, store.gateway_states().await.unwrap().len()), (2, 1));
+        store.close().await.unwrap();
+    });
+}
+
+#[test]
+fn aliases_live_with_their_account() {
+    runtime().block_on(async {
+        let mut store = Store::open(None).await.unwrap();
+        let alice = Subscriber::with_password("alice", "example.com", "x");
+        assert!(store.add_subscriber(&alice).await.unwrap());
+        let (number, user) = (("+4930", "example.com"), ("alice", "example.com"));
+        assert!(store.add_alias(number, user).await.unwrap());
+        assert!(!store.add_alias(("1", "example.com"), ("bob", "example.com")).await.unwrap());
+        let all = store.aliases().await.unwrap();
+        assert_eq!(all, [("+4930@example.com".to_owned(), "alice@example.com".to_owned())]);
+        assert!(store.remove_alias("+4930", "example.com").await.unwrap());
+        assert!(!store.remove_alias("+4930", "example.com").await.unwrap());
+        assert!(store.add_alias(number, user).await.unwrap());
+        assert!(store.remove_subscriber("alice", "example.com").await.unwrap());
+        assert_eq!(store.aliases().await.unwrap(), []);
+    });
+}
 
 /// A directory of its own for each test, gone with it.
 struct Scratch(PathBuf);
@@ -211,7 +291,8 @@ fn an_older_schema_is_migrated() {
     runtime().block_on(async {
         let mut store = open(&scratch).await;
         store.write(&[&put(&row(1, 0, "198.51.100.7:5062"))]).await.expect("written");
-        let old = "DROP TABLE forwarding; DROP TABLE ban; PRAGMA user_version = 1";
+        let old = "DROP TABLE forwarding; DROP TABLE ban; DROP TABLE dispatcher; DROP TABLE dbaliases; \
+                   PRAGMA user_version = 1";
         sqlx::raw_sql(old).execute(&mut store.connection).await.expect("made old");
         store.close().await.expect("closed");
         let mut store = open(&scratch).await;

@@ -5,7 +5,7 @@ use sip_core::forwarding::Forwards;
 use sip_core::output::BindingWrite;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{BanWrite, Store, StoreError, Subscriber};
+use crate::{BanWrite, GatewayRow, Store, StoreError, Subscriber};
 
 /// Changes that may wait. More means that the disk has not kept up for seconds: refuse new ones instead of promising.
 pub const QUEUE_MAX: usize = 65_536;
@@ -23,6 +23,7 @@ enum Job<T> {
     },
     Account(AccountJob),
     Ban(BanWrite, Option<oneshot::Sender<Result<(), StoreError>>>),
+    Gateway(Box<GatewayRow>, Option<oneshot::Sender<Result<(), StoreError>>>),
     /// Nothing follows.
     Finish,
 }
@@ -37,6 +38,8 @@ enum AccountJob {
     Remove(String, String, oneshot::Sender<Result<bool, StoreError>>),
     Forwards(oneshot::Sender<Result<AllForwards, StoreError>>),
     SetForwards(String, String, Forwards, oneshot::Sender<Result<bool, StoreError>>),
+    AddAlias((String, String), (String, String), oneshot::Sender<Result<bool, StoreError>>),
+    RemoveAlias((String, String), oneshot::Sender<Result<bool, StoreError>>),
 }
 
 /// The way in, from any thread.
@@ -67,7 +70,7 @@ impl<T> Writer<T> {
         self.jobs.try_send(Job::Bindings { writes, tag }).map_err(|refused| {
             match refused.into_inner() {
                 Job::Bindings { tag, .. } => tag,
-                Job::Account(_) | Job::Ban(..) | Job::Finish => None,
+                Job::Account(_) | Job::Ban(..) | Job::Gateway(..) | Job::Finish => None,
             }
         })
     }
@@ -112,6 +115,31 @@ impl<T> Writer<T> {
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
+    /// Never waits; false if the queue is full.
+    pub fn push_gateway(&self, row: GatewayRow) -> bool {
+        self.jobs.try_send(Job::Gateway(Box::new(row), None)).is_ok()
+    }
+
+    pub async fn write_gateway(&self, row: GatewayRow) -> Result<(), StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let job = Job::Gateway(Box::new(row), Some(reply));
+        self.jobs.send(job).await.map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Another name for a user; both as user and domain.
+    pub async fn add_alias(
+        &self,
+        alias: (String, String),
+        user: (String, String),
+    ) -> Result<bool, StoreError> {
+        self.ask(|reply| AccountJob::AddAlias(alias, user, reply)).await
+    }
+
+    pub async fn remove_alias(&self, alias: (String, String)) -> Result<bool, StoreError> {
+        self.ask(|reply| AccountJob::RemoveAlias(alias, reply)).await
+    }
+
     pub async fn forwards(&self) -> Result<AllForwards, StoreError> {
         self.ask(AccountJob::Forwards).await
     }
@@ -151,7 +179,7 @@ impl<T> WriterTask<T> {
                 .iter()
                 .flat_map(|job| match job {
                     Job::Bindings { writes, .. } => writes.as_slice(),
-                    Job::Account(_) | Job::Ban(..) | Job::Finish => &[],
+                    Job::Account(_) | Job::Ban(..) | Job::Gateway(..) | Job::Finish => &[],
                 })
                 .collect();
             let rows = writes.len();
@@ -168,6 +196,11 @@ impl<T> WriterTask<T> {
                     Job::Ban(write, reply) => {
                         let written = self.store.write_ban(&write).await;
                         // Nobody waits for a ban that the server made; it holds in memory anyway.
+                        let _ = reply.map(|reply| reply.send(written));
+                    }
+                    Job::Gateway(row, reply) => {
+                        let written = self.store.write_gateway(&row).await;
+                        // Nobody waits for what a probe has found; it holds in memory anyway.
                         let _ = reply.map(|reply| reply.send(written));
                     }
                     Job::Finish => finished = true,
@@ -194,6 +227,13 @@ impl Store {
             }
             AccountJob::Remove(user, domain, reply) => {
                 drop(reply.send(self.remove_subscriber(&user, &domain).await));
+            }
+            AccountJob::AddAlias(alias, user, reply) => {
+                let (alias, user) = ((&*alias.0, &*alias.1), (&*user.0, &*user.1));
+                drop(reply.send(self.add_alias(alias, user).await));
+            }
+            AccountJob::RemoveAlias((alias, domain), reply) => {
+                drop(reply.send(self.remove_alias(&alias, &domain).await));
             }
             AccountJob::Forwards(reply) => drop(reply.send(self.forwards().await)),
             AccountJob::SetForwards(user, domain, forwards, reply) => {

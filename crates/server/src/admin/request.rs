@@ -36,6 +36,28 @@ pub enum Request {
     BanRemove {
         network: String,
     },
+    /// Another name for a user, or not any more.
+    UserAlias {
+        name: String,
+        alias: String,
+        remove: bool,
+    },
+    Gateways,
+    GatewayOrder {
+        name: String,
+        order: String,
+        by: String,
+        why: String,
+    },
+    GatewayTest {
+        name: String,
+    },
+    Explain {
+        to: String,
+        from: Option<String>,
+        source: Option<String>,
+        method: String,
+    },
     UserForward {
         name: String,
         change: Change,
@@ -67,6 +89,17 @@ impl Request {
                 json!({"v": 1, "ask": "ban-remove", "network": network})
             }
             Request::UserForward { name, change } => change.to_json(name),
+            Request::UserAlias { name, alias, remove } => {
+                json!({"v": 1, "ask": "user-alias", "name": name, "alias": alias, "remove": remove})
+            }
+            Request::Gateways => json!({"v": 1, "ask": "gateways"}),
+            Request::GatewayOrder { name, order, by, why } => {
+                json!({"v": 1, "ask": "gateway-order", "name": name, "order": order, "by": by, "why": why})
+            }
+            Request::GatewayTest { name } => json!({"v": 1, "ask": "gateway-test", "name": name}),
+            Request::Explain { to, from, source, method } => {
+                json!({"v": 1, "ask": "explain", "to": to, "from": from, "source": source, "method": method})
+            }
             Request::Credential { name } => json!({"v": 1, "ask": "credential", "name": name}),
         }
     }
@@ -89,6 +122,24 @@ impl Request {
                 Request::BanAdd { network: text("network")?, seconds }
             }
             "ban-remove" => Request::BanRemove { network: text("network")? },
+            "user-alias" => {
+                let remove = value.get("remove")?.as_bool()?;
+                Request::UserAlias { name: text("name")?, alias: text("alias")?, remove }
+            }
+            "gateways" => Request::Gateways,
+            "gateway-order" => Request::GatewayOrder {
+                name: text("name")?,
+                order: text("order")?,
+                by: text("by")?,
+                why: text("why")?,
+            },
+            "gateway-test" => Request::GatewayTest { name: text("name")? },
+            "explain" => Request::Explain {
+                to: text("to")?,
+                from: text("from"),
+                source: text("source"),
+                method: text("method")?,
+            },
             "user-forward" => {
                 Request::UserForward { name: text("name")?, change: Change::from_json(value) }
             }
@@ -178,9 +229,24 @@ mod tests {
         let unban = Request::BanRemove { network: "192.0.2.0/24".into() };
         let change = Change { busy: true, uri: Some("sip:bob@x".into()), ..Change::default() };
         let forward = Request::UserForward { name: "alice".into(), change };
+        let alias = Request::UserAlias { name: "alice".into(), alias: "+49".into(), remove: false };
+        let order = Request::GatewayOrder {
+            name: "a".into(),
+            order: "draining".into(),
+            by: "root".into(),
+            why: "".into(),
+        };
+        let test = Request::GatewayTest { name: "a".into() };
+        let explain = Request::Explain {
+            to: "sip:1@x".into(),
+            from: None,
+            source: Some("192.0.2.1".into()),
+            method: "INVITE".into(),
+        };
+        let others = [alias, order, test, explain, Request::Gateways];
         let plain =
             [Request::Status, Request::Users, Request::Bans, Request::Bindings { aor: None }];
-        for request in plain.into_iter().chain([add, ban, unban, forward]) {
+        for request in plain.into_iter().chain([add, ban, unban, forward]).chain(others) {
             assert_eq!(Request::from_json(&request.to_json()), Some(request));
         }
         assert_eq!(Request::from_json(&json!({"ask": "dance"})), None);

@@ -9,8 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
+use sip_core::dispatcher::health::State;
+use sip_core::dispatcher::live::Order;
 use sip_core::forwarding::Forwards;
-use sip_core::nat::health::State;
+use sip_core::nat::health;
 use sip_core::overload;
 use sip_core::registrar::location::Listed;
 use store::{StoreError, Subscriber, Writer};
@@ -148,6 +150,15 @@ impl Desk {
             Request::Bans => self.bans(write).await,
             Request::BanAdd { network, seconds } => self.ban_add(&network, seconds).await,
             Request::BanRemove { network } => self.ban_remove(&network).await,
+            Request::UserAlias { name, alias, remove } => self.alias(&name, &alias, remove).await,
+            Request::Gateways => self.gateways(write).await,
+            Request::GatewayOrder { name, order, by, why } => {
+                self.gateway_order(&name, &order, &by, &why).await
+            }
+            Request::GatewayTest { name } => self.gateway_test(&name).await,
+            Request::Explain { to, from, source, method } => {
+                self.explain(&to, from.as_deref(), source.as_deref(), &method)
+            }
             Request::UserForward { name, change } => self.forward(&name, &change).await,
             Request::Credential { name } => {
                 let name = self.name(&name)?;
@@ -159,7 +170,7 @@ impl Desk {
         }
     }
 
-    fn name(&self, text: &str) -> Result<Name, Refused> {
+    pub(super) fn name(&self, text: &str) -> Result<Name, Refused> {
         let domains = &self.shell.config.domains;
         let canonical = |host: &str| domains.canonical(host.as_bytes()).map(str::to_owned);
         Name::read(text, &domains.served, canonical).map_err(|why| Refused::new("bad-name", why))
@@ -186,6 +197,7 @@ impl Desk {
         }
         let (shared, now) = (&self.shell.shared, self.shell.clock.now());
         shared.accounts.remove(&name.aor());
+        shared.aliases.remove_user(&name.aor());
         let changed = shared.location.remove(&name.aor(), None, self.shell.config.durable);
         for event in &changed.events {
             self.shell.observer.event(now, event);
@@ -300,6 +312,7 @@ impl Desk {
             "bindings": counts.bindings,
             "connections": shell.streams.len(),
             "bans": shell.shared.bans.len(),
+            "gateway_calls": sizes.calls,
             "shed_percent": shell.shared.overload.share() * 100 / overload::ALL,
             "worker_datagrams": shell.links.iter().map(|l| l.datagrams.load(Ordering::Relaxed)).collect::<Vec<_>>(),
             "worker_busy_percent": shell.links.iter().map(|l| l.busy.load(Ordering::Relaxed) / 10).collect::<Vec<_>>(),
@@ -342,6 +355,12 @@ impl Desk {
                 shed * 100 / overload::ALL
             ));
         }
+        for gateway in self.shell.config.dispatcher.gateways() {
+            if gateway.live.health() == State::Down && gateway.live.order() == Order::Enabled {
+                let note = self.shell.shared.gateways.note(&gateway.name).unwrap_or_default();
+                words.push(format!("gateway {} is down: {}", gateway.name, note.why));
+            }
+        }
         if !self.auth_enabled && self.shell.stateless.is_none() {
             words.push("auth.enabled = false: anybody may register as anybody".to_owned());
         }
@@ -349,15 +368,15 @@ impl Desk {
     }
 }
 
-const fn words(state: State) -> &'static str {
+const fn words(state: health::State) -> &'static str {
     match state {
-        State::Unknown => "unknown",
-        State::Answers => "answers",
-        State::Silent => "silent",
+        health::State::Unknown => "unknown",
+        health::State::Answers => "answers",
+        health::State::Silent => "silent",
     }
 }
 
-fn unknown(name: &Name) -> Refused {
+pub(super) fn unknown(name: &Name) -> Refused {
     Refused::new("unknown-user", format!("there is no user {}", name.aor()))
 }
 

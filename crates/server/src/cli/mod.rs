@@ -4,7 +4,9 @@
 mod ban;
 mod call;
 mod check;
+mod explain;
 mod forward;
+mod gateway;
 mod keyboard;
 mod load;
 mod message;
@@ -130,6 +132,10 @@ enum Command {
     Regs(regs::Args),
     /// Who is kept out: list, add, rm.
     Ban(ban::Args),
+    /// Gateways: list, enable, disable, drain, test.
+    Gateway(gateway::Args),
+    /// What would become of a call, and which line of the configuration says so.
+    Explain(explain::Args),
     /// Ask a server whether it is there (SIP OPTIONS).
     Options(Box<options::Args>),
     /// Register, and stay if asked to.
@@ -167,6 +173,8 @@ pub fn main() -> u8 {
         Some(Command::User(args)) => user::execute(global, &args),
         Some(Command::Regs(args)) => regs::execute(global, &args),
         Some(Command::Ban(args)) => ban::execute(global, &args),
+        Some(Command::Gateway(args)) => gateway::execute(global, &args),
+        Some(Command::Explain(args)) => explain::execute(global, &args),
         Some(Command::Options(args)) => options::execute(global, &args),
         Some(Command::Register(args)) => register::execute(global, &args),
         Some(Command::Call(args)) => call::execute(global, &args),

@@ -23,7 +23,7 @@ use crate::clock::Clock;
 use crate::config::{Balance, DomainChoice, Flags, Loaded, LogLevel, Settings};
 use crate::observe::log::Log;
 use crate::shard::turn::Turn;
-use crate::shard::{Asker, Shell, crash, spread};
+use crate::shard::{Asker, Shell, TENDING, crash, spread};
 use crate::start::{self, Running, StartError};
 
 /// Expired users removed at once, per stripe of the location table.
@@ -148,6 +148,8 @@ async fn serve(loaded: &Loaded, args: &Args, running: Running) -> u8 {
         turn: RefCell::new(Turn::new(Arc::clone(&shell), &ours)),
         blocked: Notify::new(),
     });
+    desk.turn.borrow_mut().input(shell.clock.now(), TENDING, shell.tend());
+    desk.flush();
     let writer = tokio::task::spawn_local(running.writer.run(committed(Rc::clone(&desk))));
     tokio::task::spawn_local(running.resolver.run(resolved(Rc::clone(&desk))));
     tokio::task::spawn_local(resend(desk));
@@ -366,8 +368,11 @@ fn greet(loaded: &Loaded, args: &Args, shell: &Shell, facts: &start::Facts) {
         line("", &format!("not on {address} yet: the machine has only just got it; restart later"));
     }
     match &settings.balance {
-        Some(balance) => line("policy", &balance_words(balance)),
+        Some(balance) => line("policy", &balance_words(settings, balance)),
         None => line("policy", policy(settings)),
+    }
+    if settings.balance.is_none() && !settings.dispatch.gateways.is_empty() {
+        line("gateways", &gateway_words(settings));
     }
     match &settings.admin {
         Some(path) => line("admin", &format!("{} (ringway status)", path.display())),
@@ -397,11 +402,22 @@ fn domain_words(settings: &Settings, config: &sip_core::config::Config) -> Strin
     }
 }
 
-fn balance_words(balance: &Balance) -> String {
-    let (count, set) = (balance.gateways.len(), &balance.set);
+fn balance_words(settings: &Settings, balance: &Balance) -> String {
+    let (count, set) = (settings.dispatch.members(&balance.set).count(), &balance.set);
     format!(
         "stateless: every call goes to one of the {count} gateways of `{set}`, chosen by its Call-ID; nobody is registered here"
     )
+}
+
+/// `pstn: carrier-a, carrier-b; 3 routes`.
+fn gateway_words(settings: &Settings) -> String {
+    let dispatch = &settings.dispatch;
+    let set = |name: &str| {
+        let members: Vec<&str> = dispatch.members(name).map(|gateway| &*gateway.name).collect();
+        format!("{name}: {}", members.join(", "))
+    };
+    let sets: Vec<String> = dispatch.sets.iter().map(|known| set(&known.name)).collect();
+    format!("{}; routes: {}", sets.join("; "), dispatch.routes.len())
 }
 
 fn policy(settings: &Settings) -> &'static str {

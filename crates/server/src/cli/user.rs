@@ -10,14 +10,15 @@ use store::{Directory, Home, Store, StoreError, Subscriber};
 
 use super::{Global, exit, fail, forward, password, print, table};
 use crate::address;
+use crate::admin::alias::may_be;
 use crate::admin::client::{self, ClientError, Reply};
-use crate::admin::forward::{lines, to_json};
+use crate::admin::forward::{Change, lines, to_json};
 use crate::admin::request::{Name, Request, check_password};
 use crate::admin::server::{credential_item, user_item};
 use crate::config::Settings;
 use crate::start;
 
-/// Accounts: add, list, show, passwd, forward, rm.
+/// Accounts: add, list, show, passwd, forward, alias, rm.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     ringway user add alice\n  \
@@ -80,6 +81,23 @@ enum Command {
     },
     /// Say where calls to an account go instead: always, when busy, unanswered or unreachable.
     Forward(forward::Args),
+    /// Give an account another name, such as a telephone number, or take it away.
+    #[command(after_help = "Examples:\n  \
+        ringway user alias alice +4930123456\n  \
+        ringway user alias alice 42@sip.example.com\n  \
+        ringway user alias alice +4930123456 --rm")]
+    Alias {
+        /// alice, or alice@sip.example.com.
+        name: String,
+        /// The other name: a number or a word, of the first domain or with one.
+        alias: String,
+        /// It is no name of the account any more.
+        #[arg(long)]
+        rm: bool,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
     /// Remove an account and what its phones have registered.
     #[command(after_help = "Examples:\n  \
         ringway user rm alice\n  \
@@ -145,6 +163,18 @@ fn run(global: &Global, settings: &Settings, command: &Command) -> Result<(), Re
         Command::Forward(args) => {
             let last = ask(&args.request()?)?.last;
             print(&args.report(&last));
+        }
+        Command::Alias { name, alias, rm, json } => {
+            let request =
+                Request::UserAlias { name: name.clone(), alias: alias.clone(), remove: *rm };
+            let last = ask(&request)?.last;
+            if *json {
+                print(&format!("{last}\n"));
+            } else {
+                let names = names_of(&last);
+                let names = if names.is_empty() { "no other name".to_owned() } else { names };
+                print(&format!("{}   {names}\n", last["aor"].as_str().unwrap_or_default()));
+            }
         }
         Command::Rm { name, json } => {
             let last = ask(&Request::UserRemove { name: name.clone() })?.last;
@@ -334,16 +364,11 @@ async fn offline(
             let bindings = store.remove_bindings(&name.aor()).await.map_err(failed)?;
             last = json!({"ok": true, "aor": name.aor(), "bindings": bindings});
         }
+        Request::UserAlias { name: text, alias, remove } => {
+            last = offline_alias(store, &name(text)?, &name(alias)?, *remove).await?;
+        }
         Request::UserForward { name: text, change } => {
-            let name = name(text)?;
-            let all = store.forwards().await.map_err(failed)?;
-            let before = all.into_iter().find(|(aor, _)| *aor == name.aor());
-            let before = before.map(|(_, forwards)| forwards).unwrap_or_default();
-            let after = change.apply(&name, &before).map_err(|why| (exit::NO, why))?;
-            if !store.set_forwards(&name.user, &name.domain, &after).await.map_err(failed)? {
-                return Err(unknown(&name));
-            }
-            last = json!({"ok": true, "aor": name.aor(), "forwards": to_json(&after)});
+            last = offline_forward(store, &name(text)?, change).await?;
         }
         Request::Credential { name: text } => {
             last = credential(store, &name(text)?).await?;
@@ -351,6 +376,58 @@ async fn offline(
         _ => {} // only a running server has those
     }
     Ok(Reply { items, last })
+}
+
+/// Changes where calls go, as the running server would.
+async fn offline_forward(
+    store: &mut Store,
+    name: &Name,
+    change: &Change,
+) -> Result<Value, Refusal> {
+    let failed = |error: StoreError| (exit::NO, error.to_string());
+    let mut all = store.forwards().await.map_err(failed)?.into_iter();
+    let before = all.find(|(aor, _)| *aor == name.aor()).map(|(_, f)| f).unwrap_or_default();
+    let after = change.apply(name, &before).map_err(|why| (exit::NO, why))?;
+    if !store.set_forwards(&name.user, &name.domain, &after).await.map_err(failed)? {
+        return Err((exit::NO, format!("there is no user {}", name.aor())));
+    }
+    Ok(json!({"ok": true, "aor": name.aor(), "forwards": to_json(&after)}))
+}
+
+/// Gives or takes another name, as the running server would.
+async fn offline_alias(
+    store: &mut Store,
+    name: &Name,
+    alias: &Name,
+    remove: bool,
+) -> Result<Value, Refusal> {
+    let failed = |error: StoreError| (exit::NO, error.to_string());
+    if remove {
+        let is_it = (alias.aor(), name.aor());
+        if !store.aliases().await.map_err(failed)?.contains(&is_it) {
+            return Err((exit::NO, format!("{} is no other name of {}", is_it.0, is_it.1)));
+        }
+        store.remove_alias(&alias.user, &alias.domain).await.map_err(failed)?;
+    } else {
+        let users = store.subscribers().await.map_err(failed)?;
+        let is_user = users.iter().any(|user| user.aor() == alias.aor());
+        may_be(name, alias, is_user).map_err(|why| (exit::NO, why))?;
+        let names = ((&*alias.user, &*alias.domain), (&*name.user, &*name.domain));
+        if !store.add_alias(names.0, names.1).await.map_err(failed)? {
+            return Err((exit::NO, format!("there is no user {}", name.aor())));
+        }
+    }
+    let all = store.aliases().await.map_err(failed)?;
+    let mine = all.iter().filter(|(_, user)| *user == name.aor());
+    let mine: Vec<&str> = mine.map(|(alias, _)| &**alias).collect();
+    Ok(json!({"v": 1, "ok": true, "aor": name.aor(), "aliases": mine}))
+}
+
+/// Other names, for people.
+fn names_of(last: &Value) -> String {
+    let names = last.get("aliases").and_then(Value::as_array).cloned().unwrap_or_default();
+    let names: Vec<&str> = names.iter().filter_map(Value::as_str).collect();
+    if names.is_empty() { String::new() } else { format!("is also {}", names.join(", ")) }
 }
 
 async fn credential(store: &mut Store, name: &Name) -> Result<Value, Refusal> {

@@ -24,6 +24,7 @@ pub const SETTINGS: &[(&str, &[&str])] = &[
             "mode",
             "record_route",
             "spread",
+            "utc_offset",
         ],
     ),
     ("proxy", &["fork_timeout", "recurse"]),
@@ -37,7 +38,7 @@ pub const SETTINGS: &[(&str, &[&str])] = &[
     ("log", &["level", "format"]),
 ];
 
-/// What is written as a list of tables, or as tables with names of the operator's: `gateway.rs` reads them.
+/// What is written as a list of tables, or as tables with names of the operator's: `gateway.rs`, `set.rs` and `route.rs` read them.
 pub const TABLES: &[&str] = &["gateway", "set", "route"];
 
 /// A value and where it was written; nowhere, if a flag said it.
@@ -56,6 +57,7 @@ impl<T> At<T> {
 /// The file, parsed. Reading a value notes what is wrong with it and returns nothing then.
 pub struct Written<'a> {
     pub(super) root: DeTable<'a>,
+    source: &'a str,
     pub mistakes: Vec<Mistake>,
 }
 
@@ -67,8 +69,11 @@ impl<'a> Written<'a> {
             Mistake::error("syntax", error.message().lines().next().unwrap_or("not TOML"))
                 .at(error.span().map(|span| within(source, span)))
         };
-        let mut written =
-            Self { root: root.into_inner(), mistakes: errors.into_iter().map(syntax).collect() };
+        let mut written = Self {
+            root: root.into_inner(),
+            source,
+            mistakes: errors.into_iter().map(syntax).collect(),
+        };
         written.check_names();
         written
     }
@@ -107,6 +112,19 @@ impl<'a> Written<'a> {
             unknown_keys(table, &format!("[{section}]"), keys, &mut mistakes);
         }
         self.mistakes.append(&mut mistakes);
+    }
+
+    /// The line that a place is in; 0 for nowhere.
+    pub fn line(&self, span: Option<&Range<usize>>) -> u32 {
+        let before = span.and_then(|span| self.source.get(..span.start));
+        before.map_or(0, |before| {
+            u32::try_from(before.matches('\n').count()).map_or(u32::MAX, |lines| lines + 1)
+        })
+    }
+
+    /// The file itself at this place.
+    pub fn text_at(&self, span: &Range<usize>) -> &'a str {
+        self.source.get(span.clone()).unwrap_or_default()
     }
 
     pub(super) fn value(&self, section: &str, key: &str) -> Option<&Spanned<DeValue<'a>>> {

@@ -19,7 +19,7 @@ pub fn per_source(written: &mut Written<'_>) -> SourceRate {
         return rate;
     };
     if let Some(at) = written.part_text(&part, "requests", "a rate such as \"20/s\"") {
-        match requests(&at.value) {
+        match per_second(&at.value) {
             Some(requests) => {
                 rate.per_second = requests;
                 rate.burst = requests.saturating_mul(3);
@@ -46,7 +46,8 @@ pub fn per_source(written: &mut Written<'_>) -> SourceRate {
     rate
 }
 
-fn requests(text: &str) -> Option<u32> {
+/// `20/s`.
+pub fn per_second(text: &str) -> Option<u32> {
     let requests = text.strip_suffix("/s")?.trim().parse().ok()?;
     (1..=RATE_MAX).contains(&requests).then_some(requests)
 }

@@ -9,8 +9,8 @@ use sip_core::config::{Algorithm, Auth, Dns, Forking, Nat, Network, Registrar, S
 use sip_core::flow::Transport;
 use store::Home;
 
+use super::dispatch::{self, Around, Balance, Dispatch};
 use super::file::{At, Written};
-use super::gateway::{self, Balance};
 use super::limit;
 use super::mistake::{Mistake, nearest};
 use super::{dns, duration};
@@ -74,6 +74,8 @@ pub struct Settings {
     pub spread: Spread,
     /// None: the usual server, with transactions.
     pub balance: Option<Balance>,
+    /// Gateways, sets and routes.
+    pub dispatch: Dispatch,
     /// Stream connections at the same time.
     pub connections_max: usize,
     pub dns: Dns,
@@ -132,6 +134,7 @@ impl Settings {
             per_source: limit::per_source(written),
             spread: spread(written),
             balance: None,
+            dispatch: Dispatch::default(),
             connections_max: count(written, "limits", "connections", 1..=1_000_000)
                 .unwrap_or(20_000),
             dns,
@@ -141,7 +144,14 @@ impl Settings {
             log_level,
             log_format,
         };
-        settings.balance = gateway::balance(written, &settings.listen);
+        let around = Around {
+            listen: &settings.listen,
+            domains: &settings.domains,
+            auth_enabled: settings.auth.enabled,
+        };
+        let (dispatch, balance) = dispatch::read(written, &around);
+        settings.dispatch = dispatch;
+        settings.balance = balance;
         if settings.allow_inbound && !settings.auth.enabled {
             // Both doors open: the warning of `auth.enabled` says it already; this one says what follows.
             let text =

@@ -1,6 +1,9 @@
 //! The configuration: which file, what it says (`file.rs`), what that means (`meaning.rs`), and what is wrong with it
 //! (`mistake.rs`). The same road for `run`, `check` and every command that must find the server.
 
+pub mod dispatch;
+#[cfg(test)]
+mod dispatch_tests;
 pub mod dns;
 pub mod duration;
 pub mod file;
@@ -10,12 +13,14 @@ pub mod meaning;
 pub mod mistake;
 pub mod note;
 mod part;
+pub mod route;
+pub mod set;
 #[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};
 
-pub use gateway::Balance;
+pub use dispatch::{Balance, Dispatch};
 pub use meaning::{DomainChoice, Flags, Listen, LogFormat, LogLevel, Settings, Spread};
 pub use mistake::{Findings, Mistake};
 

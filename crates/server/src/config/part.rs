@@ -99,6 +99,50 @@ impl<'a> Written<'a> {
         None
     }
 
+    pub fn part_boolean(&mut self, part: &Part<'a>, key: &str) -> Option<bool> {
+        let value = part.table.get(key)?;
+        if let Some(boolean) = value.get_ref().as_bool() {
+            return Some(boolean);
+        }
+        let found = article(value.get_ref().type_str());
+        self.wrong_type(&format!("{}.{key}", part.path), value.span(), &found, "true or false");
+        None
+    }
+
+    /// A string, or true: `redirect = true`, `redirect = "sip:..."`. The string is empty for true.
+    pub fn part_text_or_true(&mut self, part: &Part<'a>, key: &str) -> Option<At<String>> {
+        let value = part.table.get(key)?;
+        if value.get_ref().as_bool() == Some(true) {
+            return Some(At { value: String::new(), span: Some(value.span()) });
+        }
+        self.part_text(part, key, "true or a string")
+    }
+
+    /// A table inside a table whose keys are the operator's: each with its text.
+    pub fn part_pairs(&mut self, part: &Part<'a>, key: &str) -> Vec<(String, At<String>)> {
+        let Some(value) = part.table.get(key).cloned() else { return Vec::new() };
+        let path = format!("{}.{key}", part.path);
+        let Some(table) = value.get_ref().as_table() else {
+            let found = article(value.get_ref().type_str());
+            self.wrong_type(&path, value.span(), &found, "a table such as { Subject = \"test\" }");
+            return Vec::new();
+        };
+        let mut pairs = Vec::new();
+        for (name, value) in table {
+            match value.get_ref().as_str() {
+                Some(text) => {
+                    let at = At { value: text.to_owned(), span: Some(value.span()) };
+                    pairs.push((name.get_ref().to_string(), at));
+                }
+                None => {
+                    let found = article(value.get_ref().type_str());
+                    self.wrong_type(&path, value.span(), &found, "a table of strings");
+                }
+            }
+        }
+        pairs
+    }
+
     /// A whole number not below zero.
     pub fn part_number(&mut self, part: &Part<'a>, key: &str) -> Option<At<u64>> {
         let value = part.table.get(key)?;

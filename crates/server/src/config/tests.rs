@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use sip_core::locate::Place;
+
 use super::*;
 
-fn of(source: &str) -> Loaded {
+pub(super) fn of(source: &str) -> Loaded {
     read("ringway.toml", source, &Flags::default(), None)
 }
 
-fn codes(source: &str) -> Vec<&'static str> {
+pub(super) fn codes(source: &str) -> Vec<&'static str> {
     of(source).findings.mistakes.iter().map(|m| m.code).collect()
 }
 
@@ -245,14 +247,17 @@ do = { set = "core" }
     let settings = loaded.settings;
     assert_eq!(settings.spread, Spread::Random);
     assert_eq!((settings.per_source.per_second, settings.per_source.burst), (200, 400));
-    let balance = settings.balance.expect("stateless");
-    assert!(balance.record_route);
-    let members: Vec<String> = balance
-        .gateways
-        .iter()
-        .map(|g| format!("{} {} {} {}", g.name, g.transport, g.remote, g.weight))
+    let balance = settings.balance.as_ref().expect("stateless");
+    assert!(balance.record_route && balance.set == "core");
+    let members: Vec<String> = settings
+        .dispatch
+        .members("core")
+        .map(|g| match &g.place {
+            Place::Address(to) => format!("{} {to} {}", g.name, g.weight),
+            Place::Name(sought) => panic!("{sought:?}"),
+        })
         .collect();
-    assert_eq!(members, ["core-a udp 10.0.1.1:5060 50", "core-b tcp 10.0.1.2:5060 1"]);
+    assert_eq!(members, ["core-a udp:10.0.1.1:5060 50", "core-b tcp:10.0.1.2:5060 1"]);
 }
 
 #[test]
@@ -267,12 +272,12 @@ fn what_a_balancer_cannot_do_is_said() {
         with("[[route]]\ndo = { set = \"core\" }\n[[route]]\ndo = { set = \"core\" }\n"),
         ["unreachable"]
     );
-    assert_eq!(with("[set.core]\nalgorithm = \"hash:from\"\n"), ["unknown-algorithm"]);
-    assert_eq!(with("[set.core]\nprobe = 1\n"), ["unknown-key"]);
+    assert_eq!(with("[set.core]\nalgorithm = \"hash:from\"\n"), ["needs-state"]);
+    assert_eq!(with("[set.core]\nprobe = 1\n"), ["wrong-type"]);
     assert_eq!(with(gateway), ["twice"]);
     let second =
         |uri: &str| with(&format!("[[gateway]]\nname = \"b\"\nset = \"core\"\nuri = \"{uri}\"\n"));
-    assert_eq!(second("sip:core.example"), ["bad-uri"]);
+    assert_eq!(second("sip:core.example"), ["no-source", "needs-state"]);
     assert_eq!(second("sips:10.0.1.1"), ["bad-uri"]);
     assert_eq!(second("sip:10.0.1.2;transport=tcp"), ["no-listener"]);
     assert_eq!(second("sip:[2001:db8::1]"), ["no-listener"]);

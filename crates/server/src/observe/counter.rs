@@ -48,6 +48,10 @@ counters! {
     shed,
     /// Bans made because somebody guessed passwords.
     bans_made,
+    /// Requests that a gateway has failed and another was asked for.
+    gateways_failed,
+    /// A gateway went up or down.
+    gateways_changed,
     store_failed,
     /// Messages that made us panic.
     panics,

@@ -135,6 +135,9 @@ impl Observer {
                 }
                 (&c.limits_hit, LogLevel::Warn)
             }
+            Event::GatewayChanged { state: "down", .. } => (&c.gateways_changed, LogLevel::Warn),
+            Event::GatewayFailed { .. } => (&c.gateways_failed, LogLevel::Info),
+            Event::GatewayChanged { .. } => (&c.gateways_changed, LogLevel::Info),
             Event::Banned { .. } => (&c.bans_made, LogLevel::Warn),
             Event::StoreFailed { .. } => (&c.store_failed, LogLevel::Error),
         };
@@ -184,6 +187,23 @@ impl Observer {
             Event::Redirected { flow, call_id } => {
                 let call_id = Value::from(&**call_id);
                 line("redirected", &[("from", Value::Flow(*flow)), ("call_id", call_id)]);
+            }
+            Event::GatewayFailed { call_id, gateway, next, status, .. } => {
+                let fields = [
+                    ("gateway", Value::from(&**gateway)),
+                    ("status", u64::from(*status).into()),
+                    ("next", (&**next).into()),
+                    ("call_id", (&**call_id).into()),
+                ];
+                line("gateway_failed", &fields);
+            }
+            Event::GatewayChanged { gateway, state, why } => {
+                let fields = [
+                    ("gateway", Value::from(&**gateway)),
+                    ("state", (*state).into()),
+                    ("why", (&**why).into()),
+                ];
+                line("gateway", &fields);
             }
             Event::StoreFailed { why } => line("store_failed", &[("why", (&**why).into())]),
             trouble => self.write_trouble(now, level, trouble),

@@ -29,11 +29,15 @@ use tokio::sync::{Notify, mpsc};
 use crate::clock::Clock;
 use crate::observe::Observer;
 use crate::resolver::Questions;
+use crate::start;
 use crate::stream::{Connection, Streams};
 use crash::CrashFolder;
 
 /// Nodes per worker: enough that two workers seldom want the same one.
 pub const NODES_PER_WORKER: usize = 16;
+
+/// The node that asks the gateways whether they are there.
+pub const TENDING: u16 = 0;
 
 /// A node that panicked so often is made anew: its tables cannot be trusted any more.
 const PANICS_MAX: u32 = 8;
@@ -105,8 +109,11 @@ impl Shell {
             deadline: AtomicU64::new(u64::MAX),
             panics: AtomicU32::new(0),
         };
-        let per_worker = if stateless.is_some() { 0 } else { NODES_PER_WORKER };
-        let count = u16::try_from(opens.len() * per_worker).unwrap_or(u16::MAX);
+        let all = opens.len() * NODES_PER_WORKER;
+        let is_probing = config.dispatcher.gateways().iter().any(|gateway| gateway.probe.is_some());
+        // A stateless proxy needs one for its probes, or none.
+        let count = if stateless.is_some() { usize::from(is_probing) } else { all };
+        let count = u16::try_from(count).unwrap_or(u16::MAX);
         let nodes = (0..count).map(cell).collect();
         let link = |opens| WorkerLink {
             wake_at: AtomicU64::new(u64::MAX),
@@ -160,12 +167,26 @@ impl Shell {
             if cell.panics.fetch_add(1, Ordering::Relaxed) + 1 >= PANICS_MAX {
                 cell.panics.store(0, Ordering::Relaxed);
                 *node = Node::new(index, Arc::clone(&self.config), Arc::clone(&self.shared));
+                if index == TENDING {
+                    node.handle(now, self.tend(), out);
+                }
             }
         }
         let deadline = node.next_deadline().unwrap_or(Instant::FAR);
         drop(node);
         self.set_deadline(cell, index, deadline);
         handled.is_ok()
+    }
+
+    /// A gateway as the store keeps it.
+    pub fn gateway_row(&self, name: &str) -> Option<store::GatewayRow> {
+        let dispatcher = &self.config.dispatcher;
+        start::gateway::row(dispatcher.gateway(name)?, dispatcher, &self.shared)
+    }
+
+    /// What the node is told that asks the gateways.
+    pub fn tend(&self) -> Input {
+        Input::Command(Command::Tend { nodes: self.nodes.len() })
     }
 
     /// Wakes the node's worker only if it would sleep too long: with timers pending it almost never would.
@@ -255,6 +276,7 @@ impl Shell {
             contexts_active: sum.contexts_active + one.contexts_active,
             timers_c: sum.timers_c + one.timers_c,
             steps: sum.steps + one.steps,
+            calls: sum.calls + one.calls,
             registers_pending: sum.registers_pending + one.registers_pending,
             questions: sum.questions + one.questions,
         })

@@ -18,7 +18,7 @@ use sip_core::transaction::Branch;
 use store::BanWrite;
 use udp::{AsyncSocket, Failure, Flush, Outgoing};
 
-use super::{Shell, crash};
+use super::{Shell, TENDING, crash};
 use crate::resolver::Asked;
 use crate::stream::{Connection, Refusal};
 
@@ -136,8 +136,12 @@ impl Turn {
             let mut turn = sip_core::turn::Turn { now, config, shared, draining, out: outbox };
             let bytes = Bytes::copy_from_slice(raw);
             crash::test_hook(&bytes);
-            forwarder.handle(&mut turn, &flow, bytes);
+            forwarder.handle(&mut turn, &flow, bytes)
         }));
+        if matches!(handled, Ok(false)) && shell.node_count() > 0 {
+            let input = Input::Message { flow, bytes: Bytes::copy_from_slice(raw) };
+            shell.handle(now, TENDING, input, outbox);
+        }
         if handled.is_err() {
             outbox.clear();
             if let Some(answer) = shell.crash.report(&shell.observer, now, &flow, raw) {
@@ -194,9 +198,16 @@ impl Turn {
         }
         for event in outbox.events.drain(..) {
             shell.observer.event(now, &event);
-            if let (Event::Banned { row, .. }, Some(writer)) = (event, &shell.writer) {
-                // A full queue forgets it at the next restart.
-                let _ = writer.push_ban(BanWrite::Put(row));
+            // A full queue forgets it at the next restart.
+            match (event, &shell.writer) {
+                (Event::Banned { row, .. }, Some(writer)) => {
+                    let _ = writer.push_ban(BanWrite::Put(row));
+                }
+                (Event::GatewayChanged { gateway, .. }, Some(writer)) => {
+                    let row = shell.gateway_row(&gateway);
+                    let _ = row.map(|row| writer.push_gateway(row));
+                }
+                _ => {}
             }
         }
     }

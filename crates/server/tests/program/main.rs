@@ -8,6 +8,7 @@ mod drain;
 mod example;
 mod exit_code;
 mod fake;
+mod gateway;
 mod limit;
 mod load;
 mod name;

@@ -118,8 +118,11 @@ pub(super) fn forwarded(view: &View<'_>, wrong: &mut Vec<String>) {
         if !own.contains(&m.sent_by) {
             wrong.push(format!("{} left without our Via on top (call {})", m.method, m.call_id));
         }
-        let own_ack = m.method == "ACK" && m.vias.len() == 1;
-        let own_making = m.method == "CANCEL" || own_ack || is_ping(m);
+        // CANCEL is hop by hop, and so is the ACK of a failure; gateways are asked with OPTIONS of our own.
+        let is_first = m.vias.len() == 1;
+        let own_making = m.method == "CANCEL"
+            || is_ping(m)
+            || (is_first && matches!(m.method.as_str(), "ACK" | "OPTIONS" | "REGISTER"));
         let source = view.arrived.iter().rev().find(|(at, a)| {
             let r = &a.message;
             *at <= w.sent

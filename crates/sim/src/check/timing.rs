@@ -102,9 +102,16 @@ fn expected_requests(view: &View<'_>, first: &Wire) -> Vec<Instant> {
 
 /// When the server has told that it could not be sent (RFC 3261 §18.4), or that somebody else is tried (RFC 3263 §4.3).
 fn given_up(view: &View<'_>, first: &Wire) -> Instant {
+    if first.message.method == "OPTIONS" && first.message.vias.len() == 1 {
+        // A probe of ours is given up when its time is over; what was sent until then is at the right times.
+        let sent = view.sent.iter().filter(|w| w.message.cseq == first.message.cseq);
+        return sent.map(|w| w.sent + T1 / 1000).max().unwrap_or(Instant::FAR);
+    }
     let events = view.world.servers().iter().flat_map(|s| &s.events);
     let times = events.filter_map(|(at, event)| match event {
-        Event::FailedOver { call_id, from, .. } | Event::SendFailed { call_id, flow: from } => {
+        Event::FailedOver { call_id, from, .. }
+        | Event::SendFailed { call_id, flow: from }
+        | Event::GatewayFailed { call_id, flow: from, .. } => {
             let is_it = **call_id == *first.message.call_id && *at >= first.sent;
             (is_it && view.world.place_of(from.remote) == first.to).then_some(*at)
         }

@@ -19,7 +19,7 @@ use bytes::Bytes;
 use sip_core::config::Config;
 use sip_core::flow::{ConnectionId, Transport};
 use sip_core::forwarding::Forwards;
-use sip_core::input::Input;
+use sip_core::input::{Command, Input};
 use sip_core::output::ClientToken;
 use sip_core::time::{Duration, Instant};
 use sip_core::ua::NextHop;
@@ -357,6 +357,23 @@ impl World {
     pub fn configure_server(&mut self, server: usize, change: impl FnOnce(&mut Config)) {
         if let Some(s) = self.servers.get_mut(server) {
             change(&mut s.config);
+        }
+    }
+
+    /// The first node of the first server asks the gateways from now on.
+    pub fn tend(&mut self) {
+        let input = Input::Command(Command::Tend { nodes: self.nodes });
+        self.post(self.now, Parcel::Work { server: 0, node: 0, input });
+    }
+
+    /// Changes the configuration of the first server while it runs.
+    pub fn reload(&mut self, change: impl FnOnce(&mut Config)) {
+        let Some(server) = self.servers.first_mut() else { return };
+        change(&mut server.config);
+        let config = std::sync::Arc::new(server.config.clone());
+        for node in 0..self.nodes {
+            let input = Input::Config(std::sync::Arc::clone(&config));
+            self.post(self.now, Parcel::Work { server: 0, node, input });
         }
     }
 

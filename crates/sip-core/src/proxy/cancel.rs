@@ -48,6 +48,7 @@ impl Proxy {
             }
         }
         self.end_steps(turn, transactions);
+        self.calls.expire(turn.now);
     }
 
     /// Cancels every fork without a final response. Timer C ends with it: a cancelled transaction has a deadline of

@@ -4,7 +4,6 @@
 //! It never touches a header that it has no reason to touch: everything else leaves byte for byte as it came.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use sip_message::{Method, Name, Request, write};
@@ -12,7 +11,9 @@ use smallvec::SmallVec;
 
 use super::hop::Hop;
 use super::record_route::{self, Token, Ways};
-use super::{Fork, Kind, Next, Plan, Proxy, RETRY_AFTER_FULL, ResponseContext, Target, TargetUri};
+use super::{
+    Extra, Fork, Kind, Next, Plan, Proxy, RETRY_AFTER_FULL, ResponseContext, Target, TargetUri,
+};
 use crate::config::Listener;
 use crate::flow::Flow;
 use crate::limits;
@@ -112,11 +113,11 @@ impl Proxy {
         let route = RouteRecord::new(turn, request, plan, &flow, context.arrived_at);
         for (place, target) in step.targets.iter().enumerate() {
             let Some(breadth) = breadth.of(place) else { break };
-            let (uri, diversion) = (&target.uri, step.diversion.as_ref());
+            let (uri, extra) = (&target.uri, &step.extra);
             let outbound = match &target.next {
                 Next::Flow(flow) => *flow,
                 Next::Name(sought) => {
-                    let hop = Hop::new(turn, sought, uri, diversion, (request, plan, breadth));
+                    let hop = Hop::new(turn, sought, uri, extra, (request, plan, breadth));
                     self.seek(turn, transactions, context, hop);
                     continue;
                 }
@@ -126,7 +127,7 @@ impl Proxy {
                 request,
                 plan,
                 uri,
-                diversion,
+                extra,
                 inbound,
                 outbound,
                 route,
@@ -136,7 +137,8 @@ impl Proxy {
             let Some(client) = self.fork(turn, transactions, name, at, &copy) else { break };
             let deadline = turn.now + turn.config.timers.timer_c;
             let timer_c = invite.then(|| self.timer_c.arm(deadline, name, at));
-            context.forks.push(Fork::new(client, *outbound, timer_c, breadth));
+            let fork = Fork::new(client, *outbound, timer_c, breadth);
+            context.forks.push(Fork { trunk: extra.trunk.clone(), ..fork });
         }
     }
 
@@ -196,8 +198,8 @@ impl Proxy {
         let listener = turn.config.listener(outbound.listener)?;
         let branch = stateless_branch(turn, request, plan.loop_hash);
         let route = &RouteRecord::new(turn, request, plan, inbound, turn.now);
-        let diversion = None;
-        let copy = Copy { request, plan, uri, diversion, inbound, outbound, route, breadth: None };
+        let extra = &Extra::NOTHING;
+        let copy = Copy { request, plan, uri, extra, inbound, outbound, route, breadth: None };
         self.scratch.clear();
         copy.write(turn, listener, &branch, &mut self.pieces, &mut self.scratch);
         Some(Bytes::copy_from_slice(&self.scratch))
@@ -225,7 +227,7 @@ pub(super) struct Copy<'a> {
     pub request: &'a Request,
     pub plan: &'a Plan,
     pub uri: &'a TargetUri,
-    pub diversion: Option<&'a Arc<[u8]>>,
+    pub extra: &'a Extra,
     pub inbound: &'a Flow,
     pub outbound: &'a Flow,
     pub route: &'a RouteRecord,
@@ -276,7 +278,7 @@ impl Copy<'_> {
             // RFC 3327 §5.3: the Path of the binding is the Route to it.
             route_prepended: Some(path).filter(|path| !path.is_empty()),
             max_forwards: max_forwards(self.request),
-            removed: if self.diversion.is_some() { REMOVED_PASSED_ON } else { REMOVED },
+            removed: if self.extra.diversion.is_some() { REMOVED_PASSED_ON } else { REMOVED },
             header_lines: piece(records, pieces.len()),
         };
         write::forward(self.request, &patch, out);
@@ -289,7 +291,8 @@ impl Copy<'_> {
             push_number(out, breadth.into());
             out.extend_from_slice(b"\r\n");
         }
-        out.extend_from_slice(self.diversion.map(|lines| &lines[..]).unwrap_or_default());
+        out.extend_from_slice(self.extra.diversion.as_deref().unwrap_or_default());
+        out.extend_from_slice(self.extra.lines.as_deref().unwrap_or_default());
         if self.outbound.transport.is_reliable()
             && self.request.header(Name::ContentLength).is_none()
         {
@@ -313,7 +316,7 @@ fn max_forwards(request: &Request) -> u8 {
 }
 
 /// RFC 3261 §16.6 step 8.
-fn push_via(listener: &Listener, branch: &Branch, out: &mut Vec<u8>) {
+pub(crate) fn push_via(listener: &Listener, branch: &Branch, out: &mut Vec<u8>) {
     out.extend_from_slice(b"SIP/2.0/");
     out.extend_from_slice(listener.transport.via_token().as_bytes());
     out.push(b' ');

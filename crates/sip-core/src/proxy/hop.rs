@@ -5,14 +5,12 @@
 //!
 //! It never waits: what is not known is asked for, and goes on when the answer comes.
 
-use std::sync::Arc;
-
 use hashbrown::HashMap;
 use sip_message::Request;
 
 use super::best::Best;
 use super::forward::{Copy, RouteRecord};
-use super::{Fork, Plan, Proxy, ResponseContext, TargetUri};
+use super::{Extra, Fork, Plan, Proxy, ResponseContext, TargetUri};
 use crate::flow::Flow;
 use crate::limits;
 use crate::locate::{Destination, Found, Needs, Query, Resolution, Search, Sought, Why};
@@ -31,8 +29,7 @@ pub(super) struct Hop {
     request: Request,
     /// Without its steps.
     plan: Plan,
-    /// Who passed the request on.
-    diversion: Option<Arc<[u8]>>,
+    extra: Extra,
     /// How many copies those who are still to be tried may become (RFC 5393 §5.3).
     pub breadth: u8,
     /// Who was tried before, and how that failed.
@@ -107,7 +104,7 @@ impl Hop {
         turn: &Turn<'_>,
         sought: &Sought,
         uri: &TargetUri,
-        diversion: Option<&Arc<[u8]>>,
+        extra: &Extra,
         (request, plan, breadth): (&Request, &Plan, u8),
     ) -> Box<Self> {
         Box::new(Self {
@@ -115,7 +112,7 @@ impl Hop {
             uri: uri.clone(),
             request: request.clone(),
             plan: plan.without_steps(),
-            diversion: diversion.cloned(),
+            extra: extra.clone(),
             breadth,
             failed: None,
         })
@@ -235,7 +232,7 @@ impl Proxy {
             request: &hop.request,
             plan: &hop.plan,
             uri: &hop.uri,
-            diversion: hop.diversion.as_ref(),
+            extra: &hop.extra,
             inbound: &context.flow,
             outbound: &flow,
             route: &route,
@@ -250,7 +247,8 @@ impl Proxy {
         let deadline = turn.now + turn.config.timers.timer_c;
         let timer_c = context.invite.then(|| self.timer_c.arm(deadline, context.name, at));
         let fork = Fork::new(client, flow, timer_c, breadth);
-        context.forks.push(Fork { is_named: true, hop: Some(hop), ..fork });
+        let trunk = hop.extra.trunk.clone();
+        context.forks.push(Fork { is_named: true, trunk, hop: Some(hop), ..fork });
     }
 
     /// RFC 3263 §4.3: this one is no good; whether somebody else of the same name is tried, or looked for, instead.

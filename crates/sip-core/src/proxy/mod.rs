@@ -8,6 +8,7 @@
 //! best           §16.7    the best of it
 //! hop            §16.6    a target that is a name (RFC 3263)
 //! search         §16.5    redirections and forwarding: where a search goes on
+//! trunk                   calls through gateways, and how many there are
 //! cancel         §16.10   giving up, for the caller or for a better answer
 //! timer_c        §16.8    ringing too long
 //! record_route   §16.12   staying on the path, provably
@@ -25,6 +26,7 @@ pub mod response;
 pub mod search;
 mod step;
 pub mod timer_c;
+mod trunk;
 
 use core::hash::{BuildHasherDefault, Hasher};
 use std::collections::BTreeSet;
@@ -34,6 +36,8 @@ use bytes::Bytes;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 
+use crate::dispatcher::calls::{Calls, Trunk};
+use crate::dispatcher::probe;
 use crate::flow::Flow;
 use crate::locate::Sought;
 use crate::registrar::binding::ContactUri;
@@ -87,8 +91,22 @@ pub struct Step {
     pub targets: Targets,
     /// How long an INVITE may ring here before it is cancelled and the next step begins; `None`: until Timer C.
     pub timeout: Option<Duration>,
+    pub extra: Extra,
+}
+
+/// What the copies of a step have that the request has not.
+#[derive(Clone, Debug, Default)]
+pub struct Extra {
     /// Whole header lines that tell who passed the request on. They stand in place of its own Diversions.
     pub diversion: Option<Arc<[u8]>>,
+    /// More of them.
+    pub lines: Option<Arc<[u8]>>,
+    /// It goes to a gateway.
+    pub trunk: Option<Arc<Trunk>>,
+}
+
+impl Extra {
+    pub const NOTHING: Self = Self { diversion: None, lines: None, trunk: None };
 }
 
 /// In the order in which they are tried.
@@ -123,7 +141,7 @@ impl Plan {
 impl Step {
     /// Everybody at once, for as long as it takes.
     pub const fn new(targets: Targets) -> Self {
-        Self { targets, timeout: None, diversion: None }
+        Self { targets, timeout: None, extra: Extra::NOTHING }
     }
 }
 
@@ -182,6 +200,10 @@ struct Fork {
     timer_c: Option<TimerId>,
     /// It has had its final response, or will get none.
     ended: bool,
+    /// Something has come from there, if only a 100.
+    heard: bool,
+    /// It leads to a gateway, and has a seat there until it ends.
+    trunk: Option<Arc<Trunk>>,
     /// Its step is over: a 487 says no more than that it did not answer in time.
     timed_out: bool,
     /// How many copies it may become (RFC 5393 §5.3).
@@ -201,6 +223,8 @@ impl Fork {
             flow,
             timer_c,
             ended: false,
+            heard: false,
+            trunk: None,
             timed_out: false,
             breadth,
             challenges: None,
@@ -221,6 +245,8 @@ pub struct Proxy {
     deadlines: BTreeSet<(Instant, ContextId)>,
     /// Whose search stands still until policy has spoken, and whether that is for want of an answer in time.
     asking: Vec<(ContextId, bool)>,
+    /// Those that stand at gateways.
+    calls: Calls,
     questions: Questions,
     /// Outgoing bytes are written here first: their length is known only then.
     scratch: Vec<u8>,
@@ -245,20 +271,26 @@ impl Proxy {
         self.deadlines.len()
     }
 
+    /// Calls that stand at gateways.
+    pub fn calls_len(&self) -> usize {
+        self.calls.len()
+    }
+
     pub fn questions_len(&self) -> usize {
         self.questions.len()
     }
 
     pub fn next_deadline(&self) -> Option<Instant> {
         let step = self.deadlines.first().map(|(at, _)| *at);
-        [self.timer_c.next_deadline(), step].into_iter().flatten().min()
+        let deadlines = [self.timer_c.next_deadline(), step, self.calls.next_deadline()];
+        deadlines.into_iter().flatten().min()
     }
 
     fn next_name(&mut self) -> ContextId {
         loop {
             self.last_name = self.last_name.wrapping_add(1);
             let name = ContextId(self.last_name);
-            if !self.contexts.contains_key(&name) {
+            if name.0 < probe::CONTEXTS && !self.contexts.contains_key(&name) {
                 return name;
             }
         }

@@ -26,6 +26,9 @@ impl Proxy {
         let status = response.status();
         let Some(active) = self.contexts.get_mut(&delivered.context) else { return };
         active.has_spoken(turn, delivered.fork);
+        if let Some(fork) = active.forks.get_mut(usize::from(delivered.fork)) {
+            fork.heard = true;
+        }
         if status < 200 && active.has_ended(delivered.fork) {
             return; //                                    it was given up, and is being cancelled
         }
@@ -78,12 +81,15 @@ impl Proxy {
         let is_searching = active.rest.is_some();
         active.answered = true;
         transactions.respond(turn.now, server, response.status(), wire, turn.out);
+        let (kind, invite) = (active.kind, active.invite);
         if first {
             report(turn, active, response.status(), response);
-            if !active.invite {
-                self.forget(name);
-                return;
-            }
+        }
+        let trunk = self.take_trunk(name, delivered.fork);
+        self.count_call(turn, kind, response.status(), response, trunk);
+        if first && !invite {
+            self.forget(name);
+            return;
         }
         self.end_fork(name, delivered.fork);
         if let Some(active) = self.active(name) {
@@ -121,6 +127,7 @@ impl Proxy {
             return;
         }
         let wire = self.upstream(response);
+        self.count_failure(name, delivered.fork, status);
         self.end_fork(name, delivered.fork);
         let Some(active) = self.active(name) else { return };
         if matches!(status, 401 | 407)
@@ -196,6 +203,7 @@ impl Proxy {
         if matches!(status, 408 | 503) && self.fail_over(turn, transactions, name, fork, failed) {
             return;
         }
+        self.count_failure(name, fork, status);
         self.end_fork(name, fork);
         let Some(active) = self.active(name) else { return };
         active.consider(Best { status, fork, wire: None });
@@ -281,6 +289,7 @@ impl Proxy {
             // RFC 4320 §4.2: by now the caller has given up; a 408 would only blame somebody.
             if let Some(request) = &request {
                 report(turn, &active, status, request);
+                self.count_call(turn, active.kind, status, request, None);
             }
             transactions.abandon(active.server);
             return;
@@ -297,6 +306,7 @@ impl Proxy {
         };
         if let Some(request) = &request {
             report(turn, &active, status, request);
+            self.count_call(turn, active.kind, status, request, None);
         }
         transactions.respond(turn.now, active.server, status, wire, turn.out);
     }

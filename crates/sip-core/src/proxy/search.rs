@@ -9,6 +9,8 @@ use smallvec::SmallVec;
 
 use super::best::Best;
 use super::{Proxy, Steps};
+use crate::dispatcher::route::Gateways;
+use crate::dispatcher::set::Tried;
 use crate::forwarding::{Cause, Forwards};
 use crate::time::Instant;
 use crate::transaction::{ContextId, TransactionLayer};
@@ -29,6 +31,24 @@ pub struct Search {
     pub passed: SmallVec<[Passed; 1]>,
     /// Redirections are followed (RFC 3261 §16.7 step 4).
     pub recurse: bool,
+    /// It is looked for among the gateways of a set.
+    pub hunt: Option<Box<Hunt>>,
+}
+
+/// One gateway after the other.
+#[derive(Clone, Debug)]
+pub struct Hunt {
+    pub gateways: Gateways,
+    /// What the gateways are asked for.
+    pub number: Box<[u8]>,
+    /// Who is asked now.
+    pub gateway: Box<str>,
+    /// Who was tried, or passed over because there was no room.
+    pub tried: Tried,
+    /// Whom we may assert as the caller, to those who are trusted: whole header lines.
+    pub identity: Box<[u8]>,
+    /// The key of those who are chosen by a hash.
+    pub key: Box<[u8]>,
 }
 
 /// One user who passed a call on.
@@ -57,6 +77,8 @@ pub struct Onward {
     pub steps: Steps,
     /// Every Contact of the redirection is followed, so that the caller need not be told of it.
     pub is_whole: bool,
+    /// Another gateway is tried instead of this one.
+    pub instead_of: Option<Box<str>>,
 }
 
 /// A 3xx that may be followed.
@@ -69,7 +91,7 @@ pub(super) struct Redirection {
 impl Search {
     /// Whether anything can come of asking again.
     pub fn is_open(&self) -> bool {
-        self.recurse || self.forwards.is_some()
+        self.recurse || self.forwards.is_some() || self.hunt.is_some()
     }
 }
 
@@ -113,7 +135,13 @@ impl Proxy {
                 (true, true) => Occasion::Unanswered,
                 (true, false) => Occasion::Failed { status, rang },
             };
-            let Onward { steps, is_whole } = rest.ask(turn, occasion, &policy);
+            let Onward { steps, is_whole, instead_of } = rest.ask(turn, occasion, &policy);
+            if let Some(gateway) = instead_of {
+                let status = if unanswered { 408 } else { status };
+                active.tell_of_gateway(turn, gateway, status, &steps);
+            }
+            let Some(active) = self.active(name) else { continue };
+            let Some(rest) = &mut active.rest else { continue };
             let goes_on = !steps.is_empty();
             rest.set_steps(steps);
             if !is_whole {
@@ -122,6 +150,17 @@ impl Proxy {
                 }
             }
             if goes_on {
+                if unanswered {
+                    // Who has been silent may go on being so.
+                    for fork in active.forks.iter_mut().filter(|fork| !fork.ended) {
+                        fork.timed_out = true;
+                        if fork.trunk.is_some() && !fork.heard {
+                            transactions.give_up(turn.now, fork.client, turn.out);
+                        }
+                    }
+                    self.cancel_forks(turn, transactions, name);
+                }
+                let Some(active) = self.active(name) else { continue };
                 active.ask_next_user();
             } else {
                 active.rest = None;

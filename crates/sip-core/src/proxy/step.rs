@@ -34,6 +34,10 @@ impl Rest {
         self.plan.search.as_ref().is_some_and(|search| search.is_open())
     }
 
+    pub fn hunts(&self) -> bool {
+        self.plan.search.as_ref().is_some_and(|search| search.hunt.is_some())
+    }
+
     pub fn recurses(&self) -> bool {
         self.plan.search.as_ref().is_some_and(|search| search.recurse)
     }
@@ -160,6 +164,11 @@ impl Proxy {
     pub(super) fn end_steps(&mut self, turn: &mut Turn<'_>, transactions: &mut TransactionLayer) {
         while let Some(&(at, name)) = self.deadlines.first().filter(|(at, _)| *at <= turn.now) {
             self.deadlines.remove(&(at, name));
+            if self.is_hunting(name) {
+                // Another gateway is sought first: who is silent may still be the only one.
+                self.ask_next_gateway(name);
+                continue;
+            }
             let Some(active) = self.active(name) else { continue };
             let mut unanswered = false;
             if let Some(rest) = &mut active.rest {

@@ -7,9 +7,13 @@
 
 pub mod authenticate;
 pub mod classify;
+pub mod condition;
+pub mod dispatch;
 pub mod disposition;
 pub mod diversion;
 pub mod early;
+pub mod explain;
+pub mod identity;
 pub mod limit;
 pub mod locate;
 pub mod nat;
@@ -22,6 +26,7 @@ pub mod within;
 use sip_message::{Method, Request};
 
 use crate::config::AorBuf;
+use crate::dispatcher::route::Answer;
 use crate::flow::Flow;
 use crate::nat::alias;
 use crate::proxy::{Kind, Plan, Step, Steps};
@@ -43,6 +48,8 @@ pub enum Verdict {
     Forward(Plan),
     /// RFC 3261 §8.3: the caller is told where to try; whole Contact lines.
     Redirect(Vec<u8>),
+    /// What a route of the operator says.
+    Respond(Box<Answer>),
     /// Silence is the answer.
     Drop,
 }
@@ -65,9 +72,7 @@ pub fn route(
         if turn.config.nat.contact_alias {
             alias::add_to_request(&turn.shared.seal, request, flow);
         }
-        if let Some(realm) = edits.realm {
-            authenticate::consume_credentials(request, realm);
-        }
+        authenticate::consume_credentials(turn.config, request);
         if let Some(next) = &edits.strict_route {
             within::route_strictly(request, next);
         }
@@ -77,9 +82,7 @@ pub fn route(
 
 /// What must change in a request before it is forwarded.
 #[derive(Default)]
-struct Edits<'a> {
-    /// Credentials for this realm end here.
-    realm: Option<&'a str>,
+struct Edits {
     /// The next hop is a strict router: its URI.
     strict_route: Option<Box<[u8]>>,
 }
@@ -90,7 +93,7 @@ fn decide<'a>(
     flow: &Flow,
     request: &Request,
     alias: Option<Flow>,
-    edits: &mut Edits<'a>,
+    edits: &mut Edits,
 ) -> Result<Verdict, Rejection> {
     let screened = screen::check(turn, request)?; //                  400 416 420 482 483 503 505
     match within::follow(turn, flow, request, &screened, alias)? {
@@ -102,8 +105,17 @@ fn decide<'a>(
         Course::Drop => return Ok(Verdict::Drop),
         Course::New => {}
     }
-    let (caller, realm) = authenticate::caller(turn, flow, request, &screened)?; // 401 403 407
+    let caller = authenticate::caller(turn, flow, request, &screened)?; // 401 403 407
     let mut plan = Plan::new(Steps::new(), screened.routes.own, kind(request), screened.loop_hash);
+    let usual = match dispatch::course(turn, flow, request, &screened, caller, &mut plan)? {
+        //                                                            503: the operator's routes
+        dispatch::Course::Usual(usual) => usual,
+        dispatch::Course::Gateways => {
+            return Ok(Verdict::Forward(plan));
+        }
+        dispatch::Course::Redirect(contacts) => return Ok(Verdict::Redirect(contacts)),
+        dispatch::Course::Answer(answer) => return Ok(Verdict::Respond(answer)),
+    };
     match classify::place(turn, request, &screened, &caller)? {
         //                                                            403: no open relay
         Place::Registrar => {
@@ -113,18 +125,20 @@ fn decide<'a>(
         }
         Place::Server => return Ok(Verdict::Answer),
         Place::User(aor) => {
+            let aor = usual.user.as_ref().unwrap_or(aor);
             let wish = Disposition::of(request);
             if onward::redirects(turn, aor, &caller, wish) {
                 let contacts = onward::contacts(turn, request, aor, &caller)?;
                 return Ok(Verdict::Redirect(contacts)); //            302 404 480
             }
-            onward::begin(turn, request, aor, &caller, wish, &mut plan)?; // 404 480 482
+            let ring = usual.ring.as_deref();
+            onward::begin(turn, request, aor, &caller, (wish, ring), &mut plan)?; // 404 480 482
+            usual.tell(&mut plan.steps);
         }
         Place::Elsewhere => {
             plan.steps.push(Step::new(locate::elsewhere(turn, &screened.uri)?)); // 478
         }
     }
-    edits.realm = realm;
     Ok(Verdict::Forward(plan))
 }
 

@@ -5,8 +5,10 @@
 
 use sip_message::{Method, NameAddr, Request, Uri};
 use smallvec::{SmallVec, smallvec};
+use std::sync::Arc;
 
-use crate::forwarding::Cause;
+use crate::dispatcher::route::{Ring, Strategy};
+use crate::forwarding::{Cause, Forwards};
 use crate::limits;
 use crate::proxy::search::{Occasion, Onward, Passed, Search};
 use crate::proxy::{Plan, Steps, Target, TargetUri, Targets};
@@ -14,8 +16,8 @@ use crate::redirect;
 use crate::registrar::binding::Q_DEFAULT;
 use crate::rejection::Rejection;
 use crate::route::authenticate::Caller;
-use crate::route::disposition::Disposition;
-use crate::route::{diversion, locate, own, step};
+use crate::route::disposition::{Disposition, Order};
+use crate::route::{dispatch, diversion, locate, own, step};
 use crate::turn::Turn;
 
 /// Puts into `plan` what is tried for a request to one of our users, and how the search may go on after that.
@@ -24,13 +26,19 @@ pub fn begin(
     request: &Request,
     aor: &str,
     caller: &Caller,
-    wish: Disposition,
+    (wish, ring): (Disposition, Option<&Ring>),
     plan: &mut Plan,
 ) -> Result<(), Rejection> {
     plan.cancels = wish.cancel;
     let forking = &turn.config.forking;
     let invite = request.method() == Method::Invite;
+    let wish = ring.map_or(wish, |ring| ordered(wish, ring));
     let forwards = if invite { turn.shared.accounts.forwards(aor) } else { None };
+    let ring = ring.filter(|ring| invite && ring.timeout.is_some());
+    let forwards = match ring {
+        Some(ring) => Some(usual(ring, forwards.as_deref())),
+        None => forwards,
+    };
     let recurse = invite && forking.recurse && wish.recurse;
     if forwards.is_none() && !recurse {
         let targets = locate::targets(turn, aor, caller)?;
@@ -44,6 +52,7 @@ pub fn begin(
         ring_until: None,
         passed: SmallVec::new(),
         recurse,
+        hunt: None,
     };
     plan.steps = ask(turn, request, &mut search, wish)?;
     if plan.steps.is_empty() && search.passed.is_empty() {
@@ -55,6 +64,30 @@ pub fn begin(
     }
     plan.search = search.is_open().then(|| Box::new(search));
     Ok(())
+}
+
+/// In the order that a route asks for: the operator's word counts more than the caller's.
+const fn ordered(wish: Disposition, ring: &Ring) -> Disposition {
+    let order = match ring.strategy {
+        None => wish.order,
+        Some(Strategy::ByQ) => Order::Preference,
+        Some(Strategy::Parallel) => Order::Parallel,
+        Some(Strategy::Serial) => Order::Sequential,
+    };
+    Disposition { order, ..wish }
+}
+
+/// Where a user's calls go whom a route lets ring for a time: as he wishes, and if he has no wish as the route says.
+fn usual(ring: &Ring, forwards: Option<&Forwards>) -> Arc<Forwards> {
+    let mut forwards = forwards.cloned().unwrap_or_default();
+    if let (None, Some(after)) = (&forwards.no_answer, ring.timeout) {
+        let uri = ring.on_no_answer.clone().unwrap_or_default();
+        forwards.no_answer = Some((uri, after));
+    }
+    if forwards.unreachable.is_none() {
+        forwards.unreachable = ring.on_no_answer.clone();
+    }
+    Arc::new(forwards)
 }
 
 /// Whether whoever calls this user is told where to try instead: the domain is so configured, or a user of ours asks
@@ -180,7 +213,7 @@ fn steps(
     if !search.passed.is_empty() {
         let lines = diversion::lines(request, &search.passed, &search.called);
         for step in &mut steps {
-            step.diversion = Some(lines.as_slice().into());
+            step.extra.diversion = Some(lines.as_slice().into());
         }
     }
     steps
@@ -193,9 +226,13 @@ pub fn go_on(
     search: &mut Search,
     occasion: Occasion<'_>,
 ) -> Onward {
+    if let Some(hunt) = &mut search.hunt {
+        return dispatch::go_on(turn, request, hunt, occasion);
+    }
     let wish = Disposition::of(request);
     let forwards = search.forwards.clone().unwrap_or_default();
-    let no_answer = forwards.no_answer.as_ref().map(|(uri, _)| uri);
+    // Without a URI, a time is all that was said.
+    let no_answer = forwards.no_answer.as_ref().map(|(uri, _)| uri).filter(|uri| !uri.is_empty());
     let (uri, cause) = match occasion {
         Occasion::Redirected(contacts) => return redirected(turn, request, search, contacts, wish),
         Occasion::Unanswered => (no_answer, Cause::NoAnswer),
@@ -216,7 +253,7 @@ pub fn go_on(
         }
     });
     // What there is to say about it is said by those who did answer.
-    Onward { steps: steps.unwrap_or_default(), is_whole: false }
+    Onward { steps: steps.unwrap_or_default(), is_whole: false, ..Onward::default() }
 }
 
 /// RFC 3261 §16.7 step 4: the users of ours among the Contacts, in the order of their preference; the caller hears of the
@@ -228,7 +265,8 @@ fn redirected(
     contacts: &[Box<[u8]>],
     wish: Disposition,
 ) -> Onward {
-    let mut onward = Onward { steps: Steps::new(), is_whole: !contacts.is_empty() };
+    let mut onward =
+        Onward { steps: Steps::new(), is_whole: !contacts.is_empty(), ..Onward::default() };
     let mut named: SmallVec<[NameAddr<'_>; 4]> =
         contacts.iter().filter_map(|contact| NameAddr::parse(contact).ok()).collect();
     named.sort_by_key(|contact| core::cmp::Reverse(contact.q().unwrap_or(Q_DEFAULT)));

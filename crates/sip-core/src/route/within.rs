@@ -14,6 +14,7 @@ use crate::route::screen::{Screened, syntax};
 use crate::route::{locate, own};
 use crate::turn::Turn;
 
+#[expect(clippy::large_enum_variant, reason = "one at a time, and never kept")]
 #[derive(Debug)]
 pub enum Course {
     /// Not inside a dialog: policy decides.

@@ -8,16 +8,15 @@ use sip_message::{Request, Uri, Via};
 
 use super::{Hop, PORT_DEFAULT, Settings, record_route};
 use crate::dispatcher::hash::Member;
+use crate::dispatcher::route::Source;
+use crate::dispatcher::set::AllDown;
 use crate::flow::Flow;
 use crate::proxy::Next;
 use crate::proxy::record_route::PARAM;
 use crate::rejection::Rejection;
-use crate::route::{locate, own, screen};
+use crate::route::{condition, locate, own, screen};
 use crate::seal::Seal;
 use crate::turn::Turn;
-
-/// Seconds after which a caller may try again when no member is left.
-const RETRY_AFTER_NOBODY: u32 = 10;
 
 #[derive(Debug)]
 pub struct Course {
@@ -70,9 +69,19 @@ pub fn of(
     let dialog_with = sealed
         .and_then(|key| members.iter().find(|member| member.key() == key))
         .or_else(|| named(settings, request, &routes));
+    let port = request.via().map_err(screen::syntax)?.port.unwrap_or(PORT_DEFAULT);
+    let from = turn.config.dispatcher.speaks_from(flow.remote, port);
+    let is_welcome = |source: &Source| condition::comes_from(turn, flow.remote.ip(), from, source);
+    if dialog_with.is_none()
+        && !settings.sources.is_empty()
+        && !settings.sources.iter().any(is_welcome)
+    {
+        return Err(Rejection::forbidden("Relaying Denied"));
+    }
+    let AllDown { status, retry_after } = settings.all_down;
     let member = dialog_with
-        .or_else(|| settings.set.pick(call_id, |_| true))
-        .ok_or_else(|| Rejection::service_unavailable(RETRY_AFTER_NOBODY))?;
+        .or_else(|| settings.set.pick(call_id, |member| member.hop.live.is_available()))
+        .ok_or_else(|| Rejection::gateways_unavailable(status, retry_after))?;
     Ok(Course {
         flow: member.hop.flow,
         is_fixed: member.hop.is_fixed,

@@ -24,6 +24,9 @@ use sip_message::{Malformed, Message, Method, Name, Request, Response, write};
 
 use crate::config::{Config, Listener};
 use crate::dispatcher::hash::HashedSet;
+use crate::dispatcher::live::Live;
+use crate::dispatcher::route::Source;
+use crate::dispatcher::set::AllDown;
 use crate::flow::{Flow, Transport};
 use crate::limits;
 use crate::rejection::Rejection;
@@ -43,11 +46,20 @@ const MAX_FORWARDS: u8 = limits::HOPS.max as u8;
 const IDENTITIES: &[Name] = &[Name::PAssertedIdentity, Name::PPreferredIdentity];
 
 /// One member of the set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Hop {
     pub flow: Flow,
     /// The operator named the transport: large requests are datagrams too.
     pub is_fixed: bool,
+    /// What its probes and the operator say of it.
+    pub live: Arc<Live>,
+}
+
+impl Hop {
+    /// One of which nothing is known.
+    pub fn new(flow: Flow, is_fixed: bool) -> Self {
+        Self { flow, is_fixed, live: Arc::default() }
+    }
 }
 
 /// Whom a stateless proxy forwards to.
@@ -56,9 +68,18 @@ pub struct Settings {
     pub set: HashedSet<Hop>,
     /// Later requests of a dialog come through here too.
     pub record_route: bool,
+    /// Where what begins something may come from; everywhere, if empty.
+    pub sources: Vec<Source>,
+    /// What is answered when no member is in service.
+    pub all_down: AllDown,
 }
 
 impl Settings {
+    /// From everywhere to these.
+    pub fn new(set: HashedSet<Hop>, record_route: bool) -> Self {
+        Self { set, record_route, sources: Vec::new(), all_down: AllDown::default() }
+    }
+
     pub fn has_member(&self, ip: core::net::IpAddr) -> bool {
         self.set.members().iter().any(|member| member.hop.flow.remote.ip() == ip)
     }
@@ -79,16 +100,18 @@ impl Forwarder {
         Self { settings, seal, wire: Vec::new(), pieces: Vec::new() }
     }
 
-    /// One message; what follows from it is in the turn's outbox.
-    pub fn handle(&mut self, turn: &mut Turn<'_>, flow: &Flow, bytes: Bytes) {
+    /// One message; what follows from it is in the turn's outbox. False: it answers no request that was forwarded here,
+    /// but perhaps a probe.
+    pub fn handle(&mut self, turn: &mut Turn<'_>, flow: &Flow, bytes: Bytes) -> bool {
         if !limit::hears(turn, flow) {
-            return;
+            return true;
         }
         match Message::parse(bytes) {
             Ok(Message::Request(request)) => self.request(turn, flow, request),
-            Ok(Message::Response(response)) => self.response(turn, response),
+            Ok(Message::Response(response)) => return self.response(turn, response),
             Err(malformed) => refusal::malformed(turn, flow, malformed, &mut self.wire),
         }
+        true
     }
 
     fn request(&mut self, turn: &mut Turn<'_>, flow: &Flow, mut request: Request) {
@@ -227,14 +250,14 @@ impl Forwarder {
     }
 
     /// RFC 3261 §16.11, §18.1.2: by the Via we put there, and by no other. A response that nobody asked for has none.
-    fn response(&mut self, turn: &mut Turn<'_>, mut response: Response) {
-        let Ok(via) = response.via() else { return };
+    fn response(&mut self, turn: &mut Turn<'_>, mut response: Response) -> bool {
+        let Ok(via) = response.via() else { return true };
         let Some(flow) = via.branch.and_then(|branch| branch::read(&self.seal, branch)) else {
-            return;
+            return false;
         };
         let is_only = via.raw().len() == response.header(Name::Via).map_or(0, <[u8]>::len)
             && response.headers(Name::Via).nth(1).is_none();
-        let Some(flow) = present(turn.config, flow).filter(|_| !is_only) else { return };
+        let Some(flow) = present(turn.config, flow).filter(|_| !is_only) else { return true };
         if flow.transport.is_reliable() && response.header(Name::ContentLength).is_none() {
             let length = response.body().len().to_string();
             response.append(Name::ContentLength, length.as_bytes());
@@ -247,6 +270,7 @@ impl Forwarder {
         write::response_upstream(&response, &mut self.wire);
         let bytes = Bytes::copy_from_slice(&self.wire);
         turn.out.send(flow, bytes);
+        true
     }
 }
 

@@ -38,10 +38,10 @@ fn core(n: usize) -> String {
 fn settings(cores: &[usize], record_route: bool) -> Settings {
     let member = |n: &usize| {
         let flow = Flow::udp(ListenerId(0), core(*n).parse().unwrap());
-        let hop = Hop { flow, is_fixed: false };
+        let hop = Hop::new(flow, false);
         Member::new(&format!("core-{n}"), 1, hop)
     };
-    Settings { set: HashedSet::new(cores.iter().map(member).collect()), record_route }
+    Settings::new(HashedSet::new(cores.iter().map(member).collect()), record_route)
 }
 
 impl Edge {

@@ -178,6 +178,11 @@ pub struct TransactionLayer {
 }
 
 impl TransactionLayer {
+    /// The number of the node it belongs to.
+    pub const fn node(&self) -> u16 {
+        self.node
+    }
+
     /// `node` goes into every branch; `seal` proves that this process wrote it.
     pub fn new(node: u16, seal: Seal, timers: &Timers) -> Self {
         Self {

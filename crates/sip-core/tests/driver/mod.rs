@@ -56,6 +56,7 @@ impl Driver {
             durable: false,
             dns: sip_core::config::Dns::default(),
             timers: Timers::default(),
+            dispatcher: Arc::default(),
         };
         let now = Instant::from_secs(1_800_000_000);
         let shared = Arc::new(Shared::new(Seal::new([1; 16]), now));

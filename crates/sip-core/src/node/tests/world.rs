@@ -275,6 +275,7 @@ pub fn config() -> Config {
         durable: false,
         dns: crate::config::Dns::default(),
         timers: Timers::default(),
+        dispatcher: Arc::default(),
     }
 }
 
