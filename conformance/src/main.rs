@@ -10,6 +10,7 @@ mod case;
 mod child;
 mod digest;
 mod dns;
+mod nat;
 mod peer;
 mod scheduler;
 mod security;

@@ -17,6 +17,7 @@ const NEEDED: &[(&str, &str)] = &[
     ("faketime", "faketime"),
     ("nft", "nftables"),
     ("ip", "iproute2"),
+    ("conntrack", "conntrack"),
     ("prlimit", "util-linux"),
     ("valgrind", "valgrind"),
 ];

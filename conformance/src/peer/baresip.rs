@@ -1,15 +1,14 @@
 //! baresip as a phone, driven over its control port: it sends a sine of its own pitch and records what it hears. And two of them
 //! that register with digest, call, and hear each other's tone.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
-use serde_json::{Value, json};
+use anyhow::{Result, bail};
+use serde_json::Value;
 
+use super::control::Control;
 use crate::audio;
 use crate::child::Child;
 use crate::subject::{PASSWORD, Server, Settings};
@@ -42,9 +41,7 @@ pub fn call(world: &mut World) -> Result<String> {
 pub struct Phone {
     child: Child,
     name: String,
-    control: TcpStream,
-    buffer: Vec<u8>,
-    events: Vec<Value>,
+    control: Control,
     recordings: PathBuf,
 }
 
@@ -76,24 +73,14 @@ impl Phone {
         // -s: every message into its log.
         command.args(["-4", "-s", "-f"]).arg(&folder).current_dir(&folder).env("HOME", &folder);
         let mut child = Child::start(&folder, "baresip", &mut command)?;
-        let control = control(&mut child, port + 50)?;
+        let control = Control::connect(&mut child, ("127.0.0.1", port + 50))?;
         // It may register before its control port is open, so the event could be missed; its log cannot.
         child.says("[1 binding]", PATIENCE)?;
-        Ok(Self {
-            child,
-            name: name.into(),
-            control,
-            buffer: Vec::new(),
-            events: Vec::new(),
-            recordings,
-        })
+        Ok(Self { child, name: name.into(), control, recordings })
     }
 
     pub fn command(&mut self, command: &str, parameters: &str) -> Result<()> {
-        let text = json!({ "command": command, "params": parameters, "token": "t" }).to_string();
-        self.control
-            .write_all(format!("{}:{text},", text.len()).as_bytes())
-            .context("baresip's control")
+        self.control.command(command, parameters)
     }
 
     /// Waits for an event of this type.
@@ -107,10 +94,11 @@ impl Phone {
             event["type"] == wanted && event["peeruri"].as_str().is_some_and(|p| p.contains(peer))
         };
         let end = Instant::now() + PATIENCE;
-        while !self.events.iter().any(fits) {
+        while !self.control.events.iter().any(fits) {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() || !self.child.running() {
-                let seen: Vec<_> = self.events.iter().filter_map(|e| e["type"].as_str()).collect();
+                let seen: Vec<_> =
+                    self.control.events.iter().filter_map(|e| e["type"].as_str()).collect();
                 bail!(
                     "{} saw no {wanted} {peer} in {} s, only {seen:?}: {}",
                     self.name,
@@ -128,27 +116,8 @@ impl Phone {
         self.child.says(text, PATIENCE)
     }
 
-    /// Netstrings of JSON.
     fn read(&mut self, limit: Duration) -> Result<()> {
-        self.control.set_read_timeout(Some(limit.min(Duration::from_millis(200))))?;
-        let mut piece = [0u8; 4096];
-        if let Ok(length) = self.control.read(&mut piece) {
-            self.buffer.extend_from_slice(piece.get(..length).unwrap_or_default());
-        }
-        while let Some(colon) = self.buffer.iter().position(|b| *b == b':') {
-            let length = std::str::from_utf8(self.buffer.get(..colon).unwrap_or_default());
-            let length: usize =
-                length.ok().and_then(|l| l.parse().ok()).context("baresip's control: no length")?;
-            if self.buffer.len() < colon + length + 2 {
-                break;
-            }
-            let whole: Vec<u8> = self.buffer.drain(..colon + length + 2).collect();
-            let body = whole.get(colon + 1..colon + 1 + length).unwrap_or_default();
-            if let Ok(event) = serde_json::from_slice::<Value>(body) {
-                self.events.push(event);
-            }
-        }
-        Ok(())
+        self.control.read(limit)
     }
 
     /// Waits until the recording of one of its calls holds a clear tone of this pitch. After a hold it records no more.
@@ -173,19 +142,6 @@ impl Phone {
         let decoded = paths.filter(|path| path.to_string_lossy().ends_with("-dec.wav"));
         decoded.map(|path| audio::heard_ms(&path, hertz)).max().unwrap_or(0)
     }
-}
-
-fn control(child: &mut Child, port: u16) -> Result<TcpStream> {
-    for _ in 0..500 {
-        if let Ok(stream) = TcpStream::connect(("127.0.0.1", port)) {
-            return Ok(stream);
-        }
-        if !child.running() {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    bail!("baresip's control port does not open: {}", child.tail())
 }
 
 /// The range of its RTP ports, by its SIP port.

@@ -4,6 +4,7 @@ mod balancer;
 pub mod baresip;
 mod call;
 mod command;
+pub mod control;
 mod example;
 mod fork;
 mod gateway;
@@ -13,10 +14,20 @@ pub mod sipp;
 mod sipsak;
 mod torture;
 
+use anyhow::Result;
+
 use crate::case::{Case, Group};
+use crate::world::World;
 
 pub fn cases() -> Vec<Case> {
-    let case = |name, about, run| Case::new(name, Group::Peers, about, run);
+    calls().into_iter().chain(programs()).collect()
+}
+
+fn case(name: &'static str, about: &'static str, run: fn(&mut World) -> Result<String>) -> Case {
+    Case::new(name, Group::Peers, about, run)
+}
+
+fn calls() -> Vec<Case> {
     vec![
         case(
             "sipp_calls",
@@ -63,6 +74,12 @@ pub fn cases() -> Vec<Case> {
         .limit(90)
         .alone()
         .ringway_only(),
+    ]
+}
+
+/// Phones and tools of others.
+fn programs() -> Vec<Case> {
+    vec![
         case("baresip", "two baresip phones register and talk, audio both ways", baresip::call),
         case(
             "dns_failover",

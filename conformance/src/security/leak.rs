@@ -3,6 +3,7 @@
 //! inside a dialog. A proof is a hash of the password to guess at.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -82,24 +83,75 @@ impl Scene {
         self.alice.draft(&draft)?;
         Ok(draft)
     }
+
+    /// The provider himself is answered: when we register, and when he asks who calls.
+    fn owner(&mut self) -> Result<()> {
+        let register = self.wait("provider", "REGISTER")?;
+        let asks = challenge(REALM).replace("Proxy-", "WWW-");
+        self.provider.send(response(&register, "401 Unauthorized", "p", &asks))?;
+        let register = self.wait("provider", "REGISTER")?;
+        self.provider.send(response(&register, "200 OK", "p", "Expires: 3600\r\n"))?;
+        self.call("1555")?;
+        let invite = self.wait("provider", "INVITE")?;
+        self.provider.send(response(&invite, "407 Who Are You", "p", &challenge(REALM)))?;
+        let invite = self.wait("provider", "INVITE")?;
+        self.provider.send(response(&invite, "486 Busy Here", "p", ""))?;
+        self.drain()
+    }
+
+    /// Another realm, another gateway and a phone ask as well.
+    fn strangers(&mut self) -> Result<()> {
+        self.call("1555")?;
+        let invite = self.wait("provider", "INVITE")?;
+        self.provider.send(response(&invite, "407 Me Too", "e", &challenge("evil.example")))?;
+        self.call("2555")?;
+        let invite = self.wait("other", "INVITE")?;
+        self.other.send(response(&invite, "407 I Am He", "o", &challenge(REALM)))?;
+        self.bob.register("bob", PASSWORD, DOMAIN)?;
+        self.call("bob")?;
+        let invite = self.wait("bob", "INVITE")?;
+        self.bob.send(response(&invite, "407 I Am He", "b", &challenge(REALM)))?;
+        self.drain()
+    }
+
+    /// The callee behind the provider challenges the BYE.
+    fn dialog(&mut self) -> Result<()> {
+        let draft = self.call("1777")?;
+        let invite = self.wait("provider", "INVITE")?;
+        let contact = format!("Contact: <{}>\r\n", self.provider.contact("x"));
+        self.provider.send(response(&invite, "200 OK", "p", &contact))?;
+        let route: String =
+            invite.all("record-route").map(|route| format!("Route: {route}\r\n")).collect();
+        let mut bye = draft.again().with(&route);
+        (bye.method, bye.uri, bye.to) =
+            ("BYE".into(), self.provider.contact("x"), format!("{};tag=p", bye.to));
+        self.drain()?;
+        self.alice.draft(&bye)?;
+        let arrived = self.wait("provider", "BYE")?;
+        self.provider.send(response(&arrived, "407 Who Are You", "", &challenge(REALM)))?;
+        self.drain()
+    }
+}
+
+/// A gateway and the numbers that go to it.
+fn section(name: &str, number: &str, ip: IpAddr, more: &str) -> String {
+    format!(
+        "[[gateway]]\nname = \"{name}\"\nset = \"{name}\"\nuri = \"sip:{ip}:5060\"\n{more}\n\
+         [[route]]\nname = \"{name}\"\nwhen = {{ from = \"user\", number = \"^{number}\" }}\n\
+         do = {{ set = \"{name}\" }}\n"
+    )
 }
 
 pub fn digest_leak(world: &mut World) -> Result<String> {
     let (provider, other) = (world.address(20), world.address(21));
     let mut settings = Settings::public(&["alice", "bob"]).open();
-    let gateway = |name: &str, ip: std::net::IpAddr, more: &str| {
-        format!(
-            "[[gateway]]\nname = \"{name}\"\nset = \"{name}\"\nuri = \"sip:{ip}:5060\"\n{more}\n\
-             [[route]]\nname = \"{name}\"\nwhen = {{ from = \"user\", number = \"^{}\" }}\ndo = {{ set = \"{name}\" }}\n",
-            if name == "provider" { "1" } else { "2" }
-        )
-    };
     let account = format!(
         "register = {{ user = \"{USER}\", password = \"trunk\", realm = \"{REALM}\", domain = \"{REALM}\" }}"
     );
-    settings.sections = gateway("provider", provider, &account) + &gateway("other", other, "");
+    settings.sections =
+        section("provider", "1", provider, &account) + &section("other", "2", other, "");
     // They listen before the server registers.
-    let at = |ip| Agent::at(std::net::SocketAddr::new(ip, 5060), (settings.address, 5060).into());
+    let at = |ip| Agent::at(SocketAddr::new(ip, 5060), (settings.address, 5060).into());
     let mut scene = Scene {
         provider: at(provider)?,
         other: at(other)?,
@@ -108,52 +160,13 @@ pub fn digest_leak(world: &mut World) -> Result<String> {
         proofs: BTreeMap::new(),
     };
     let mut server = world.start(&settings)?;
-
-    // The provider himself is answered: when we register, and when he asks who calls.
-    let register = scene.wait("provider", "REGISTER")?;
-    let asks = challenge(REALM).replace("Proxy-", "WWW-");
-    scene.provider.send(response(&register, "401 Unauthorized", "p", &asks))?;
-    let register = scene.wait("provider", "REGISTER")?;
-    scene.provider.send(response(&register, "200 OK", "p", "Expires: 3600\r\n"))?;
-    scene.call("1555")?;
-    let invite = scene.wait("provider", "INVITE")?;
-    scene.provider.send(response(&invite, "407 Who Are You", "p", &challenge(REALM)))?;
-    let invite = scene.wait("provider", "INVITE")?;
-    scene.provider.send(response(&invite, "486 Busy Here", "p", ""))?;
-    scene.drain()?;
+    scene.owner()?;
     let to_owner = scene.proofs.get("provider").copied().unwrap_or(0);
     if to_owner != 2 {
         bail!("the provider had {to_owner} proofs, and asked twice");
     }
-
-    // Nobody else is.
-    scene.call("1555")?;
-    let invite = scene.wait("provider", "INVITE")?;
-    scene.provider.send(response(&invite, "407 Me Too", "e", &challenge("evil.example")))?;
-    scene.call("2555")?;
-    let invite = scene.wait("other", "INVITE")?;
-    scene.other.send(response(&invite, "407 I Am He", "o", &challenge(REALM)))?;
-    scene.bob.register("bob", PASSWORD, DOMAIN)?;
-    scene.call("bob")?;
-    let invite = scene.wait("bob", "INVITE")?;
-    scene.bob.send(response(&invite, "407 I Am He", "b", &challenge(REALM)))?;
-    scene.drain()?;
-
-    // Inside a dialog: the callee behind the provider challenges the BYE.
-    let draft = scene.call("1777")?;
-    let invite = scene.wait("provider", "INVITE")?;
-    let contact = format!("Contact: <{}>\r\n", scene.provider.contact("x"));
-    scene.provider.send(response(&invite, "200 OK", "p", &contact))?;
-    let route: String =
-        invite.all("record-route").map(|route| format!("Route: {route}\r\n")).collect();
-    let mut bye = draft.again().with(&route);
-    (bye.method, bye.uri, bye.to) =
-        ("BYE".into(), scene.provider.contact("x"), format!("{};tag=p", bye.to));
-    scene.drain()?;
-    scene.alice.draft(&bye)?;
-    let arrived = scene.wait("provider", "BYE")?;
-    scene.provider.send(response(&arrived, "407 Who Are You", "", &challenge(REALM)))?;
-    scene.drain()?;
+    scene.strangers()?;
+    scene.dialog()?;
     server.healthy()?;
     let leaked: usize = scene.proofs.values().sum::<usize>() - to_owner;
     if leaked != 0 {

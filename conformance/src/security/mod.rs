@@ -11,6 +11,7 @@ mod leak;
 mod loss;
 mod mtu;
 mod name;
+mod nat;
 mod network;
 mod overload;
 mod pressure;
@@ -77,14 +78,26 @@ fn crashes() -> Vec<Case> {
 fn networks() -> Vec<Case> {
     vec![
         ours("loss20", "N-1: 500 calls over 20 % loss", loss::loss20).limit(200),
+        case(
+            "nat_matrix",
+            "N-3: calls through 4 kinds of NATs over UDP and TCP, caller, callee and both behind one",
+            nat::nat_matrix,
+        )
+        .limit(300),
+        ours(
+            "nat_rebind",
+            "N-4: a NAT that forgets in 2 s, and one that is flushed between calls and in one",
+            nat::nat_rebind,
+        )
+        .limit(150),
         ours("slow_downstream", "N-6: callees that are slow or deaf disturb nobody", slow::slow)
             .limit(90)
             .alone(),
         ours("mtu", "N-8: large requests where fragments are lost", mtu::mtu),
         ours("overload_2x", "O-1: twice as many calls as it can do", overload::twice)
-            .limit(90)
+            .limit(150)
             .alone(),
-        ours("overload_5x", "O-1: five times as many", overload::five_times).limit(90).alone(),
+        ours("overload_5x", "O-1: five times as many", overload::five_times).limit(150).alone(),
         ours(
             "flood_one_source",
             "O-2: as many requests as one address can send, and calls of others",

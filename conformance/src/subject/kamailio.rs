@@ -32,6 +32,9 @@ pub fn command(folder: &Path, settings: &Settings) -> Result<Command> {
     if !settings.gateways.is_empty() {
         command.args(["-A", "GATEWAYS"]);
     }
+    if settings.nat {
+        command.args(["-A", "NAT"]);
+    }
     if settings.redirect {
         command.args(["-A", "REDIRECT"]);
     }

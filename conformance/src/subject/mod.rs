@@ -75,6 +75,8 @@ pub struct Settings {
     pub trusted: bool,
     /// Whole lines of `[dns]`.
     pub dns: String,
+    /// Phones are behind NATs: what Kamailio has to be told, and Ringway has not.
+    pub nat: bool,
     /// Put before the program: `prlimit`, `faketime`.
     pub prefix: Vec<String>,
     pub environment: Vec<(String, String)>,
@@ -103,6 +105,7 @@ impl Settings {
             outbound: false,
             trusted: false,
             dns: String::new(),
+            nat: false,
             prefix: Vec::new(),
             environment: Vec::new(),
             program: None,

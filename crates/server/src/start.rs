@@ -158,6 +158,7 @@ fn start_workers(settings: &Settings, parts: Parts, bound: Bound) -> Result<Star
     let (senders, receivers): (Vec<_>, Vec<_>) =
         bound.workers.iter().map(|_| mpsc::unbounded_channel()).unzip();
     let shell = Arc::new(Shell::new(parts, senders));
+    shell.watch_bindings();
     let (stop, stopped) = watch::channel(false);
     let (ready, started) = std::sync::mpsc::channel();
     let mut threads = Vec::new();
@@ -207,6 +208,7 @@ fn core_config(settings: &Settings, listeners: Vec<Listener>, domains: Domains) 
             .iter()
             .map(|name| name.as_str().into())
             .collect(),
+        nat: settings.nat.clone(),
         allow_inbound: settings.allow_inbound,
         allow_outbound: settings.allow_outbound,
         durable: settings.store != Home::Memory,

@@ -35,7 +35,7 @@ pub use phone::Phone;
 pub use phone::softphone::{Softphone, sdp};
 pub use scenario::{play, play_unseen};
 pub use server::Store;
-pub use world::World;
+pub use world::{Nat, World};
 
 pub const fn ms(n: u64) -> Duration {
     Duration::from_millis(n)

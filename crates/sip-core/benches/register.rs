@@ -80,6 +80,7 @@ impl Bench {
             },
             forking: sip_core::config::Forking::default(),
             redirect_domains: Vec::new(),
+            nat: sip_core::config::Nat::default(),
             allow_inbound: false,
             allow_outbound: false,
             durable: false,

@@ -45,6 +45,7 @@ pub struct Config {
     pub forking: Forking,
     /// Served domains for which this is a redirect server.
     pub redirect_domains: Vec<Box<str>>,
+    pub nat: Nat,
     /// Foreign callers may call local users (`sip.allow_inbound`).
     pub allow_inbound: bool,
     /// Local users may call domains we do not serve (`sip.allow_outbound`).
@@ -242,6 +243,27 @@ impl Default for Forking {
     }
 }
 
+/// Phones behind NATs.
+#[derive(Clone, Debug)]
+pub struct Nat {
+    /// How often those that use UDP are pinged; zero: never.
+    pub keepalive: Duration,
+    /// The longest a binding of one of those is granted.
+    pub expires_max: Duration,
+    /// In-dialog requests find their way by a parameter of the Contact as well.
+    pub contact_alias: bool,
+}
+
+impl Default for Nat {
+    fn default() -> Self {
+        Self {
+            keepalive: Duration::from_secs(25),
+            expires_max: Duration::from_secs(120),
+            contact_alias: false,
+        }
+    }
+}
+
 /// Operator-set limits; the fixed ones are in `limits.rs`.
 #[derive(Clone, Debug, Default)]
 pub struct Limits {
@@ -405,6 +427,19 @@ impl Config {
         Some(Flow { transport, listener, connection: ConnectionId::NONE, remote })
     }
 
+    /// The same flow by a listener we have: its own, which a NAT lets through; after a restart there may be others.
+    pub fn usable(&self, flow: Flow) -> Option<Flow> {
+        let fits = |listener: &&Listener| {
+            listener.transport == flow.transport
+                && listener.address.is_ipv4() == flow.remote.is_ipv4()
+        };
+        if self.listener(flow.listener).filter(fits).is_some() {
+            return Some(flow);
+        }
+        let listener = self.listener_for(flow.transport, flow.remote)?;
+        Some(Flow { listener, ..flow })
+    }
+
     /// The listener to reach `remote` from: same transport and address family, the first one.
     pub fn listener_for(&self, transport: Transport, remote: SocketAddr) -> Option<ListenerId> {
         let fits =
@@ -441,6 +476,7 @@ pub(crate) mod tests {
             limits: Limits::default(),
             forking: Forking::default(),
             redirect_domains: Vec::new(),
+            nat: Nat::default(),
             allow_inbound: false,
             allow_outbound: false,
             durable: false,

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::config::Config;
 use crate::flow::{ConnectionId, Flow};
 use crate::locate::Resolution;
+use crate::nat::keepalive::Watched;
 use crate::output::{AskId, ClientToken};
 
 #[derive(Debug)]
@@ -55,6 +56,8 @@ pub enum Answer {
 pub enum Command {
     /// Refuse new calls with 503 and finish what is under way.
     Drain,
+    /// Ping these bindings, which were not registered here but found at the start.
+    Watch(Vec<Watched>),
     /// This node asks the gateways, for all `nodes` of them.
     Tend { nodes: usize },
     /// Ask this gateway now.

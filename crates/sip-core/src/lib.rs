@@ -8,7 +8,7 @@
 //! locate                               RFC 3263: from a name to addresses
 //! timer  transaction                   RFC 3261 §17: the four machines and who owns them
 //! dispatcher                           gateways, sets and routes: next hops, and how one is chosen
-//! auth  registrar                      §22 and §10: accounts, nonces, bindings
+//! auth  nat  registrar                 §22 and §10: accounts, nonces, bindings; RFC 5626: the way to a phone
 //! dialog                               §12: what two user agents know of each other
 //! proxy  redirect  ua                  §16, §8.3 and §8: what is done with a request; a whole phone without sound
 //! route                                the life of a request, one room per file
@@ -25,9 +25,11 @@ pub mod dialog;
 pub mod dispatcher;
 pub mod flow;
 pub mod forwarding;
+pub mod hex;
 pub mod input;
 pub mod limits;
 pub mod locate;
+pub mod nat;
 pub mod node;
 pub mod output;
 pub mod overload;

@@ -51,6 +51,11 @@ pub const REDIRECTS: Limit = limit("redirects_per_request", 8, 482);
 /// Reliable provisional responses that wait for the PRACK of the one before (RFC 3262 §3).
 pub const RELIABLE_QUEUED: Limit = limit("reliable_responses_queued", 8, 500);
 
+/// Pings one node sends in a second: what is over is pinged less often. Two workers have 32 nodes.
+pub const PINGS: Limit = limit("pings_per_node_and_second", 1_000, 0);
+/// Bindings one node pings.
+pub const WATCHED: Limit = limit("watched_bindings_per_node", 1 << 20, 0);
+
 pub const TABLE: &[Limit] = &[
     SERVER_TRANSACTIONS,
     CLIENT_TRANSACTIONS,
@@ -68,6 +73,8 @@ pub const TABLE: &[Limit] = &[
     DIALOGS,
     REDIRECTS,
     RELIABLE_QUEUED,
+    PINGS,
+    WATCHED,
 ];
 
 /// A bound was hit: what the caller answers is `limit.status`.

@@ -12,7 +12,7 @@ mod tests;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sip_message::{Malformed, Message, Method, Request, Response};
+use sip_message::{Malformed, Message, Method, Request, Response, Uri};
 
 use crate::config::Config;
 use crate::dispatcher::chore::{ASKS, Place};
@@ -20,12 +20,14 @@ use crate::dispatcher::probe::{self, Prober};
 use crate::dispatcher::registrant::{REGISTRATIONS, Registrant};
 use crate::flow::Flow;
 use crate::input::{Answer, Command, Input};
+use crate::nat::alias;
+use crate::nat::keepalive::{self, Keepalive};
 use crate::output::{Event, Outbox};
 use crate::proxy::{Next, Plan, Proxy};
 use crate::redirect;
 use crate::registrar;
 use crate::rejection::Rejection;
-use crate::route::{self, Verdict, limit, locate, nat, onward, screen};
+use crate::route::{self, Verdict, limit, locate, nat, onward, own, screen};
 use crate::shared::Shared;
 use crate::time::Instant;
 use crate::transaction::large::Streams;
@@ -45,6 +47,7 @@ struct State {
     transactions: TransactionLayer,
     proxy: Proxy,
     pending: Pending,
+    keepalive: Keepalive,
     prober: Prober,
     registrant: Registrant,
     draining: bool,
@@ -87,6 +90,7 @@ impl Node {
             transactions,
             proxy: Proxy::default(),
             pending: Pending::default(),
+            keepalive: Keepalive::default(),
             prober: Prober::default(),
             registrant: Registrant::default(),
             draining: false,
@@ -115,14 +119,20 @@ impl Node {
 
     /// When `handle` wants to be called at the latest.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let State { transactions, proxy, prober, registrant, .. } = &self.state;
+        let State { transactions, proxy, keepalive, prober, registrant, .. } = &self.state;
         let deadlines = [
             transactions.next_deadline(),
             proxy.next_deadline(),
+            keepalive.next_deadline(),
             prober.next_deadline(),
             registrant.next_deadline(),
         ];
         deadlines.into_iter().flatten().min()
+    }
+
+    /// Bindings this node pings.
+    pub const fn watched(&self) -> usize {
+        self.state.keepalive.len()
     }
 
     pub fn sizes(&self) -> Sizes {
@@ -171,6 +181,11 @@ impl State {
                 self.pending.answer(turn, ask, answer, &mut self.scratch);
             }
             Input::Command(Command::Drain) => self.draining = true,
+            Input::Command(Command::Watch(bindings)) => {
+                for watched in bindings {
+                    self.keepalive.watch(turn, watched);
+                }
+            }
             Input::Command(Command::Tend { nodes }) => {
                 let node = self.transactions.node();
                 self.prober.appoint(turn, Place { node, nodes });
@@ -187,6 +202,7 @@ impl State {
 
     /// Fires what is due. What the transactions have to tell may make them tell more.
     fn advance(&mut self, turn: &mut Turn<'_>) {
+        self.keepalive.tick(turn);
         self.proxy.tick(turn, &mut self.transactions);
         self.prober.tick(turn, &mut self.transactions);
         self.registrant.tick(turn, &mut self.transactions);
@@ -231,7 +247,7 @@ impl State {
                 }
             }
             Ok(Message::Request(request)) => self.request(turn, &flow, request),
-            Ok(Message::Response(response)) => self.response(turn, &response),
+            Ok(Message::Response(response)) => self.response(turn, &flow, response),
             Err(malformed) => self.malformed(turn, &flow, malformed),
         }
     }
@@ -304,6 +320,9 @@ impl State {
                 self.pending.admit()?;
                 let (config, shared) = (turn.config, turn.shared);
                 let registered = registrar::register(turn.now, aor, request, flow, config, shared)?;
+                for watched in &registered.watched {
+                    self.keepalive.watch(turn, *watched);
+                }
                 self.pending.grant(turn, flow, request, registered, &mut self.scratch);
                 Ok(())
             }
@@ -332,8 +351,13 @@ impl State {
 
     /// A response finds its fork by our own branch. What finds none is dropped: RFC 6026 §7.3 forbids to forward it,
     /// and its sender repeats a 2xx that matters until the caller's ACK, which is not ours to send.
-    fn response(&mut self, turn: &mut Turn<'_>, response: &Response) {
-        let received = self.transactions.receive_response(turn.now, response, turn.out);
+    fn response(&mut self, turn: &mut Turn<'_>, flow: &Flow, mut response: Response) {
+        let received = self.transactions.receive_response(turn.now, &response, turn.out);
+        if turn.config.nat.contact_alias {
+            let ours = |uri: &Uri<'_>| own::names_us(turn.config, uri);
+            alias::add_to_response(&turn.shared.seal, &mut response, flow, ours);
+        }
+        let response = &response;
         match received {
             Received::Delivered(delivered) if delivered.context.0 >= probe::CONTEXTS => {
                 let (context, client) = (delivered.context, delivered.client);
@@ -350,7 +374,8 @@ impl State {
             Received::Repeated { server } => {
                 self.proxy.repeat(turn, &mut self.transactions, server, response);
             }
-            Received::Absorbed | Received::Stray | Received::Unmatched => {}
+            Received::Unmatched => keepalive::answer(turn, response),
+            Received::Absorbed | Received::Stray => {}
         }
     }
 

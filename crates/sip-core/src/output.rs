@@ -140,6 +140,23 @@ pub enum Event {
         contact: Box<str>,
         why: Removal,
     },
+    /// A phone behind a NAT that used to answer pings has stopped.
+    BindingSilent {
+        aor: Aor,
+        contact: Box<str>,
+        flow: Flow,
+    },
+    /// It answers again, or has registered again.
+    BindingAnswers {
+        aor: Aor,
+        contact: Box<str>,
+        flow: Flow,
+    },
+    /// So many pings were sent to phones behind NATs.
+    Pinged {
+        count: u32,
+    },
+    PingAnswered,
     /// An INVITE got its final answer. `status` below 300: the call stands.
     CallAnswered {
         call: Box<CallRecord>,

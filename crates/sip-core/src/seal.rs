@@ -21,6 +21,10 @@ pub enum Purpose {
     Transaction = 8,
     /// Which of several equal destinations a call takes.
     Path = 9,
+    /// Keep-alives of phones behind NATs.
+    Ping = 20,
+    /// Aliases of Contacts.
+    Alias = 21,
 }
 
 #[derive(Clone)]

@@ -24,9 +24,10 @@ use crate::ban::{self, Bans, Failures};
 use crate::config::{self, Limits, Network};
 use crate::flow::Flow;
 use crate::forwarding::Forwards;
-use crate::output::BindingRow;
+use crate::nat::keepalive::{Due, Watched};
+use crate::output::{BindingRow, Event};
 use crate::registrar::binding::Binding;
-use crate::registrar::location::{Bindings, Counts, Location};
+use crate::registrar::location::{Bindings, Counts, Listed, Location};
 use crate::registrar::record::{Changed, Refusal, Undo, Update};
 use crate::seal::{Purpose, Seal};
 use crate::source::{Admission, Buckets, VerifiedFlows, source_hash};
@@ -177,6 +178,36 @@ impl SharedLocation {
             aors: sum.aors + one.aors,
             bindings: sum.bindings + one.bindings,
         })
+    }
+
+    /// What a keep-alive remembers of a user by.
+    pub fn hash(&self, aor: &str) -> u64 {
+        Location::hash(&self.seal, aor)
+    }
+
+    /// A phone behind a NAT is about to be pinged. `None`: no longer.
+    pub fn ping(&self, now: Instant, watched: Watched) -> Option<Due> {
+        stripe(&self.stripes, watched.user).write().ping(now, watched)
+    }
+
+    /// It has answered a ping sent at `sent_at`: what is told of it. `None`: it is gone meanwhile.
+    pub fn answered(
+        &self,
+        now: Instant,
+        watched: Watched,
+        sent_at: Instant,
+    ) -> Option<Option<Event>> {
+        stripe(&self.stripes, watched.user).write().answered(now, watched, sent_at)
+    }
+
+    /// Bindings to be pinged, each with the Call-ID of its REGISTER.
+    pub fn to_watch(&self, now: Instant) -> impl Iterator<Item = (Box<str>, Watched)> {
+        self.stripes.iter().flat_map(move |stripe| stripe.read().to_watch(now))
+    }
+
+    /// [`pages`](Self::pages) with what is known of the ways to phones behind NATs.
+    pub fn list(&self, now: Instant) -> impl Iterator<Item = Vec<Listed>> {
+        self.stripes.iter().map(move |stripe| stripe.read().list(now))
     }
 
     /// All live bindings, a page (one stripe) at a time; no lock is held between pages.

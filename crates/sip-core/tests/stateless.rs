@@ -38,6 +38,7 @@ fn config() -> Config {
         },
         forking: sip_core::config::Forking::default(),
         dns: sip_core::config::Dns::default(),
+        nat: sip_core::config::Nat::default(),
         redirect_domains: Vec::new(),
         allow_inbound: false,
         allow_outbound: false,

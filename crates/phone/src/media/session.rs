@@ -145,7 +145,7 @@ async fn run(
                 while let Some((remote, _)) = refusal::next(socket) {
                     // Many phones have nobody on the RTCP port; that is no failure.
                     if port == Port::Rtp {
-                        stream.borrow_mut().on_refusal(remote);
+                        stream.borrow_mut().on_refusal(now, remote);
                     }
                 }
             }

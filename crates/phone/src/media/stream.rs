@@ -16,6 +16,17 @@ use super::wav::Recording;
 /// How long a key is held.
 const KEY_MS: u16 = 100;
 
+/// Refused for less, our packets met a port that was not open yet, or not any more: who hangs up closes it before its BYE is here.
+const REFUSED_MIN: Duration = Duration::from_millis(500);
+
+/// Where our packets are refused (ICMP), since when and until when.
+#[derive(Clone, Copy, Debug)]
+struct Refusal {
+    remote: SocketAddr,
+    first: Duration,
+    last: Duration,
+}
+
 /// Random numbers of one stream (RFC 3550 §5.1), from a seed nobody can guess.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
@@ -58,8 +69,7 @@ pub struct Stream {
     recording_failed: Option<String>,
     /// Frames that were more than silence.
     sound_frames: u64,
-    /// Where our packets are refused (ICMP).
-    refused: Option<SocketAddr>,
+    refused: Option<Refusal>,
     heard: Frame,
 }
 
@@ -70,6 +80,7 @@ pub struct Figures {
     pub quality: Quality,
     /// Frames of 20 ms that were more than silence.
     pub sound_frames: u64,
+    /// Where our packets are refused, if that is no passing thing.
     pub refused: Option<SocketAddr>,
     /// What the peer's last report says of our packets: lost, of all; `None`: it sent no report about us.
     pub reported: bool,
@@ -141,8 +152,11 @@ impl Stream {
         }
     }
 
-    pub const fn on_refusal(&mut self, remote: SocketAddr) {
-        self.refused = Some(remote);
+    pub fn on_refusal(&mut self, now: Duration, remote: SocketAddr) {
+        match &mut self.refused {
+            Some(refusal) if refusal.remote == remote => refusal.last = now,
+            _ => self.refused = Some(Refusal { remote, first: now, last: now }),
+        }
     }
 
     /// One step of 20 ms: what was heard goes to the file, what we say into `out`. Where it goes, or nowhere.
@@ -194,7 +208,10 @@ impl Stream {
             codec: self.sender.codec(),
             quality: Quality::new(&self.sender, &self.receiver, &self.control),
             sound_frames: self.sound_frames,
-            refused: self.refused,
+            refused: self
+                .refused
+                .filter(|refusal| refusal.last.saturating_sub(refusal.first) >= REFUSED_MIN)
+                .map(|refusal| refusal.remote),
             reported: self.control.of_us().is_some(),
         }
     }
@@ -230,6 +247,20 @@ mod tests {
 
     fn stream(direction: Direction, sound: Sound) -> Stream {
         Stream::new(Duration::from_secs(1), agreement(direction), sound, None, 7)
+    }
+
+    #[test]
+    fn a_port_that_closes_at_the_end_has_not_refused() {
+        let mut stream = stream(Direction::SendRecv, Sound::tone(TONE_HZ));
+        let (remote, start) = (([127, 0, 0, 1], 5000).into(), Duration::from_secs(1));
+        stream.on_refusal(start, remote);
+        stream.on_refusal(start + REFUSED_MIN - Duration::from_millis(1), remote);
+        assert_eq!(stream.figures().refused, None);
+        stream.on_refusal(start + REFUSED_MIN, remote);
+        assert_eq!(stream.figures().refused, Some(remote));
+        // Another port after a new offer begins anew.
+        stream.on_refusal(start + 2 * REFUSED_MIN, ([127, 0, 0, 1], 5002).into());
+        assert_eq!(stream.figures().refused, None);
     }
 
     #[test]

@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 use sip_core::dispatcher::health::State;
 use sip_core::dispatcher::live::{Order, Registered};
 use sip_core::forwarding::Forwards;
+use sip_core::nat::health;
 use sip_core::overload;
+use sip_core::registrar::location::Listed;
 use store::{StoreError, Subscriber, Writer};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -246,12 +248,12 @@ impl Desk {
         let aor = name.as_ref().map(Name::aor);
         let now = self.shell.clock.now();
         let mut count = 0;
-        for page in self.shell.shared.location.pages(now) {
-            let wanted =
-                |row: &&sip_core::output::BindingRow| aor.as_deref().is_none_or(|a| *row.aor == *a);
+        for page in self.shell.shared.location.list(now) {
+            let wanted = |listed: &&Listed| aor.as_deref().is_none_or(|a| *listed.row.aor == *a);
             let mut text = String::new();
-            for row in page.iter().filter(wanted) {
+            for Listed { row, health } in page.iter().filter(wanted) {
                 count += 1;
+                let millis = |span: std::time::Duration| span.as_secs_f64() * 1000.0;
                 let item = json!({
                     "v": 1,
                     "aor": row.aor,
@@ -261,6 +263,12 @@ impl Desk {
                     "source": row.flow.to_string(),
                     "user_agent": row.user_agent,
                     "registered_at": timestamp(row.modified_at),
+                    "nat": health.is_some(),
+                    "health": health.map(|h| words(h.state)),
+                    "rtt_ms": health.and_then(|h| h.round_trip).map(millis),
+                    "pings_answered": health.map(|h| h.answered),
+                    "pings_failed": health.map(|h| h.failed),
+                    "heard_at": health.and_then(|h| h.heard_at).map(timestamp),
                 });
                 text.push_str(&format!("{}\n", json!({"item": item})));
             }
@@ -363,6 +371,14 @@ impl Desk {
             words.push("auth.enabled = false: anybody may register as anybody".to_owned());
         }
         words
+    }
+}
+
+const fn words(state: health::State) -> &'static str {
+    match state {
+        health::State::Unknown => "unknown",
+        health::State::Answers => "answers",
+        health::State::Silent => "silent",
     }
 }
 

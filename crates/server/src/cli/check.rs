@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use super::{Global, exit, print};
-use crate::config::Flags;
+use crate::config::{Flags, note};
 
 /// Check a configuration: every mistake at once, with its place.
 #[derive(Debug, clap::Args)]
@@ -39,7 +39,10 @@ enum Format {
 }
 
 pub fn execute(global: &Global, args: &Args) -> u8 {
-    let loaded = global.load(Flags::default());
+    let mut loaded = global.load(Flags::default());
+    if loaded.findings.errors() == 0 {
+        loaded.findings.mistakes.extend(note::of(&loaded.settings));
+    }
     let findings = &loaded.findings;
     let format = args.format.unwrap_or(if args.json { Format::Json } else { Format::Human });
     if format == Format::Json {

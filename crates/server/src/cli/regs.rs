@@ -16,10 +16,15 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// Every device, or one user's.
-    #[command(after_help = "Examples:\n  \
+    #[command(
+        after_help = "NAT: whether the device is behind one. Such devices are pinged: RTT is the last round trip;\n\
+        HEALTH is answers, silent (it used to answer) or unknown (it never did).\n\n\
+        Examples:\n  \
         ringway regs list\n  \
         ringway regs list alice\n  \
-        ringway regs list --json | jq .contact")]
+        ringway regs list --json | jq .contact\n  \
+        ringway regs list --json | jq 'select(.health == \"silent\") | .aor'"
+    )]
     List {
         /// Only this user's: alice or alice@example.com.
         user: Option<String>,
@@ -50,10 +55,17 @@ pub fn execute(global: &Global, args: &Args) -> u8 {
         let seconds = item.get("expires_s").and_then(Value::as_u64).unwrap_or(0);
         let cells = ["aor", "contact", "source", "user_agent"].map(|key| text(item, key));
         let [aor, contact, source, user_agent] = cells;
-        vec![aor, contact, format!("{seconds} s"), source, user_agent]
+        let nat = match item.get("nat").and_then(Value::as_bool) {
+            Some(true) => "yes",
+            _ => "no",
+        };
+        let rtt = item.get("rtt_ms").and_then(Value::as_f64);
+        let rtt = rtt.map_or_else(String::new, |ms| format!("{ms:.1} ms"));
+        let expires = format!("{seconds} s");
+        vec![aor, contact, expires, source, nat.to_owned(), rtt, text(item, "health"), user_agent]
     };
     let rows: Vec<Vec<String>> = items.iter().map(row).collect();
-    print(&table(&["USER", "CONTACT", "EXPIRES", "FROM", "DEVICE"], &rows));
+    print(&table(&["USER", "CONTACT", "EXPIRES", "FROM", "NAT", "RTT", "HEALTH", "DEVICE"], &rows));
     exit::YES
 }
 

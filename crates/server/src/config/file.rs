@@ -30,6 +30,7 @@ pub const SETTINGS: &[(&str, &[&str])] = &[
     ("proxy", &["fork_timeout", "recurse"]),
     ("registrar", &["expires", "contacts_per_user"]),
     ("auth", &["enabled", "algorithms", "nonce_lifetime", "ban"]),
+    ("nat", &["keepalive", "expires", "contact_alias"]),
     ("limits", &["trusted", "connections", "per_source"]),
     ("dns", &["servers", "hosts", "query_timeout", "timeout", "allow_local"]),
     ("store", &["url"]),

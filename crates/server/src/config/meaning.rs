@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sip_core::config::{Algorithm, Auth, Dns, Forking, Network, Registrar, SourceRate};
+use sip_core::config::{Algorithm, Auth, Dns, Forking, Nat, Network, Registrar, SourceRate};
 use sip_core::flow::Transport;
 use store::Home;
 
@@ -67,6 +67,7 @@ pub struct Settings {
     pub drain_timeout: Duration,
     pub registrar: Registrar,
     pub auth: Auth,
+    pub nat: Nat,
     pub trusted: Vec<Network>,
     pub per_source: SourceRate,
     /// Which datagrams of one sender go to which worker.
@@ -128,6 +129,7 @@ impl Settings {
                 .unwrap_or(Duration::from_secs(30)),
             registrar: registrar(written),
             auth: auth(written),
+            nat: nat(written),
             trusted: trusted(written),
             per_source: limit::per_source(written),
             spread: spread(written),
@@ -479,6 +481,19 @@ fn registrar(written: &mut Written<'_>) -> Registrar {
         wrong(written, "contradiction", message, &at, &label);
     }
     registrar
+}
+
+fn nat(written: &mut Written<'_>) -> Nat {
+    let mut nat = Nat::default();
+    if let Some(keepalive) = period(written, "nat", "keepalive", Duration::ZERO..=HOUR) {
+        nat.keepalive = keepalive;
+    }
+    let range = Duration::from_secs(10)..=Duration::from_secs(7 * 86_400);
+    if let Some(expires) = period(written, "nat", "expires", range) {
+        nat.expires_max = expires;
+    }
+    nat.contact_alias = written.boolean("nat", "contact_alias").is_some_and(|at| at.value);
+    nat
 }
 
 fn auth(written: &mut Written<'_>) -> Auth {

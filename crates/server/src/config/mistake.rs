@@ -11,6 +11,8 @@ use serde_json::json;
 pub enum Severity {
     Error,
     Warning,
+    /// Nothing to mend: something to know. Never a reason to fail.
+    Note,
 }
 
 #[derive(Clone, Debug)]
@@ -41,6 +43,10 @@ impl Mistake {
 
     pub fn warning(code: &'static str, message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(code, message) }
+    }
+
+    pub fn note(code: &'static str, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Note, ..Self::error(code, message) }
     }
 
     pub fn at(mut self, span: Option<Range<usize>>) -> Self {
@@ -95,6 +101,7 @@ impl Findings {
             let level = match mistake.severity {
                 Severity::Error => Level::ERROR,
                 Severity::Warning => Level::WARNING,
+                Severity::Note => Level::NOTE,
             };
             let mut group = level
                 .primary_title(annotate_snippets::normalize_untrusted_str(&mistake.message))
@@ -127,6 +134,7 @@ impl Findings {
                 "severity": match mistake.severity {
                     Severity::Error => "error",
                     Severity::Warning => "warning",
+                    Severity::Note => "note",
                 },
                 "code": mistake.code,
                 "message": mistake.message,
@@ -153,6 +161,7 @@ impl Findings {
             let level = match mistake.severity {
                 Severity::Error => "error",
                 Severity::Warning => "warning",
+                Severity::Note => "notice",
             };
             let mut place = format!("file={}", property(&self.path));
             if let Some(span) = &mistake.span {

@@ -12,6 +12,7 @@ pub mod gateway;
 mod limit;
 pub mod meaning;
 pub mod mistake;
+pub mod note;
 mod part;
 pub mod route;
 pub mod set;

@@ -28,6 +28,11 @@ counters! {
     bindings_added,
     bindings_refreshed,
     bindings_removed,
+    /// OPTIONS to phones behind NATs, and their answers.
+    pings_sent,
+    pings_answered,
+    /// Phones behind NATs that stopped answering.
+    bindings_silent,
     calls_answered,
     calls_refused,
     calls_ended,

@@ -52,6 +52,10 @@ impl Observer {
 
     pub fn event(&self, now: Instant, event: &Event) {
         let level = self.count(event);
+        if matches!(event, Event::Pinged { .. } | Event::PingAnswered) {
+            // Counted; a line for each would be the log of a busy evening.
+            return;
+        }
         if self.log.wants(level) && self.admit(now, level, event) {
             self.write(now, level, event);
         }
@@ -98,6 +102,13 @@ impl Observer {
             Event::BindingAdded { .. } => (&c.bindings_added, LogLevel::Info),
             Event::BindingRefreshed { .. } => (&c.bindings_refreshed, LogLevel::Debug),
             Event::BindingRemoved { .. } => (&c.bindings_removed, LogLevel::Info),
+            Event::BindingSilent { .. } => (&c.bindings_silent, LogLevel::Info),
+            Event::BindingAnswers { .. } => return LogLevel::Info,
+            Event::Pinged { count } => {
+                c.pings_sent.add(u64::from(*count));
+                return LogLevel::Debug;
+            }
+            Event::PingAnswered => (&c.pings_answered, LogLevel::Debug),
             Event::CallAnswered { call } if call.status < 300 => {
                 (&c.calls_answered, LogLevel::Debug)
             }
@@ -160,6 +171,13 @@ impl Observer {
                 let (aor, contact) = (Value::from(&**aor), Value::from(&**contact));
                 line("unregistered", &[("aor", aor), ("contact", contact), ("why", why.into())]);
             }
+            Event::BindingSilent { aor, contact, flow }
+            | Event::BindingAnswers { aor, contact, flow } => {
+                let silent = matches!(event, Event::BindingSilent { .. });
+                let (aor, contact) = (Value::from(&**aor), Value::from(&**contact));
+                let fields = [("aor", aor), ("contact", contact), ("at", Value::Flow(*flow))];
+                line(if silent { "silent" } else { "answers_again" }, &fields);
+            }
             Event::CallAnswered { call } => self.call(now, level, "call_answered", call, None),
             Event::CallEnded { call, ended_by: EndedBy::Refused } => {
                 self.call(now, level, "call_refused", call, None);
@@ -217,6 +235,29 @@ impl Observer {
                 let (user, why) = (Value::from(&**user), Value::from(*why));
                 line("auth_failed", &[("user", user), ("why", why), ("from", Value::Flow(*flow))]);
             }
+            Event::LimitHit { limit, flow } => {
+                let from = flow.map_or(Value::Text(""), Value::Flow);
+                line("limit_hit", &[("limit", (*limit).into()), ("from", from)]);
+            }
+            Event::Banned { row, flow } => {
+                let network = row.network.to_string();
+                let fields = [
+                    ("network", Value::from(&*network)),
+                    ("for", row.until.since(now).as_secs().into()),
+                    ("why", "guessed passwords".into()),
+                    ("from", Value::Flow(*flow)),
+                ];
+                line("banned", &fields);
+            }
+            hop => self.write_hop(now, level, hop),
+        }
+    }
+
+    /// What went wrong on the way to somebody.
+    fn write_hop(&self, now: Instant, level: LogLevel, event: &Event) {
+        let line =
+            |name: &str, fields: &[(&str, Value<'_>)]| self.log.line(now, level, name, fields);
+        match event {
             Event::TransactionTimeout { call_id, method, flow } => {
                 let (method, call_id) = (Value::from(&**method), Value::from(&**call_id));
                 let to = Value::Flow(*flow);
@@ -241,21 +282,7 @@ impl Observer {
                 ];
                 line("failed_over", &fields);
             }
-            Event::LimitHit { limit, flow } => {
-                let from = flow.map_or(Value::Text(""), Value::Flow);
-                line("limit_hit", &[("limit", (*limit).into()), ("from", from)]);
-            }
-            Event::Banned { row, flow } => {
-                let network = row.network.to_string();
-                let fields = [
-                    ("network", Value::from(&*network)),
-                    ("for", row.until.since(now).as_secs().into()),
-                    ("why", "guessed passwords".into()),
-                    ("from", Value::Flow(*flow)),
-                ];
-                line("banned", &fields);
-            }
-            // Said by `write`.
+            // Said above.
             _ => {}
         }
     }

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use parking_lot::Mutex;
 use sip_core::config::Config;
 use sip_core::input::{Command, Input};
+use sip_core::nat::keepalive::Watched;
 use sip_core::node::{Node, Sizes};
 use sip_core::output::{AskId, Outbox};
 use sip_core::shared::Shared;
@@ -235,6 +236,21 @@ impl Shell {
         match self.links.get(worker) {
             Some(link) => link.timer.notified().await,
             None => std::future::pending().await,
+        }
+    }
+
+    /// Bindings of phones behind NATs that were found at the start: each is pinged by the node that will take its next
+    /// REGISTER.
+    pub fn watch_bindings(&self) {
+        let (now, count) = (self.clock.now(), self.nodes.len());
+        let mut found: Vec<Vec<Watched>> = vec![Vec::new(); count];
+        for (call_id, watched) in self.shared.location.to_watch(now) {
+            let owner = sip_core::shard::owner(&self.shared.seal, call_id.as_bytes(), count);
+            found.get_mut(owner).map(|list| list.push(watched)).unwrap_or_default();
+        }
+        let mut out = Outbox::default();
+        for (index, list) in (0..).zip(found).filter(|(_, list)| !list.is_empty()) {
+            self.handle(now, index, Input::Command(Command::Watch(list)), &mut out);
         }
     }
 

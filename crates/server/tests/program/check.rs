@@ -72,3 +72,22 @@ fn a_warning_is_no_error_unless_strict() {
     assert_eq!(folder.run(&["check"], "").code, 0);
     assert!(Folder::empty().run(&["check"], "").err.contains("no configuration found"));
 }
+
+/// A note is nothing to mend: it never makes `check` fail.
+#[test]
+fn sound_behind_nats_is_a_note() {
+    let folder = Folder::new();
+    folder.write("office.toml", "[sip]\ndomains = [\"sip.example.com\"]\n");
+    let done = folder.run(&["check", "-c", "office.toml", "--strict"], "");
+    assert_eq!(done.code, 0, "{done:?}");
+    assert!(
+        done.out.starts_with("note[nat-media]: phones of sip.example.com behind NATs"),
+        "{done:?}"
+    );
+    assert!(done.err.contains("valid"), "{done:?}");
+    let json = folder.run(&["check", "-c", "office.toml", "--json"], "");
+    let note: serde_json::Value = serde_json::from_str(&json.out).expect("one object");
+    assert_eq!(note["severity"], "note");
+    folder.write("lan.toml", "[sip]\ndomains = [\"pbx.lan\"]\n");
+    assert_eq!(folder.run(&["check", "-c", "lan.toml"], "").out, "");
+}

@@ -29,7 +29,10 @@ fn registered(server: &Server, name: &str) -> Phone {
 /// A call by alice: the final answer, while `called` does what is asked of it with the INVITE that reaches it. On a socket of
 /// her own each time: she acknowledges nothing.
 fn call(server: &Server, uri: &str, called: &Phone, answer: &str) -> (u16, String) {
-    let mut caller = Phone::new(server, "alice");
+    call_by(&mut Phone::new(server, "alice"), uri, called, answer)
+}
+
+fn call_by(caller: &mut Phone, uri: &str, called: &Phone, answer: &str) -> (u16, String) {
     thread::scope(|scope| {
         let ringing = scope.spawn(|| {
             let invite = called.wait_for(|m| m.starts_with("INVITE "));
@@ -120,4 +123,53 @@ fn forwarding() {
     folder.ok(&["user", "forward", "bob", "--always", "carol"]);
     let (code, answer) = alice.ask_as("INVITE", uri, "secret", "");
     assert_eq!((code, status(&answer)), (482, 482), "{answer}");
+}
+
+#[test]
+fn nat() {
+    let (folder, server) = start("nat", &["alice", "bob"]);
+    let (mut bob, mut alice) = (Phone::new(&server, "bob"), Phone::new(&server, "alice"));
+    bob.claimed = Some("10.0.0.9:5060");
+    alice.claimed = Some("10.0.0.5:5060");
+    let (code, granted) = bob.ask_as("REGISTER", "sip:127.0.0.1", "secret", "Expires: 3600\r\n");
+    assert_eq!(code, 200);
+    assert_eq!(header(&granted, "contact"), Some("<sip:bob@10.0.0.9:5060>;expires=60"));
+    let ping = bob.wait_for(|m| m.starts_with("OPTIONS sip:bob@10.0.0.9:5060 "));
+    bob.send(&reply(&ping, "200 OK"));
+    // The next one is sent after the answer to this one was taken in.
+    let ping = bob.wait_for(|m| m.starts_with("OPTIONS "));
+    let listed = folder.ok(&["regs", "list", "bob"]);
+    assert!(listed.contains("\tyes\t") && listed.contains("\tanswers"), "{listed}");
+    bob.send(&reply(&ping, "200 OK"));
+
+    let (code, invite) = call_by(&mut alice, "sip:bob@127.0.0.1", &bob, "200 OK");
+    assert_eq!(code, 200);
+    assert!(invite.starts_with("INVITE sip:bob@10.0.0.9:5060 "), "{invite}");
+    let alias = format!(";alias=127.0.0.1~{}~1;", alice.local().port());
+    let contact = header(&invite, "contact").expect("alice's").to_owned();
+    assert!(contact.starts_with("<sip:alice@10.0.0.5:5060;"), "{contact}");
+    assert!(contact.contains(&alias), "{contact}");
+    bob.send(&bye(&bob, &invite, &contact));
+    // Alice, who is not registered, hears it with her Contact as she wrote it.
+    let heard = alice.wait_for(|m| m.starts_with("BYE "));
+    assert!(heard.starts_with("BYE sip:alice@10.0.0.5:5060 SIP/2.0\r\n"), "{heard}");
+    alice.send(&reply(&heard, "200 OK"));
+    bob.wait_for(|m| m.starts_with("SIP/2.0 200 "));
+    assert_eq!(server.stop().code, 0);
+}
+
+/// The callee of that INVITE hangs up.
+fn bye(callee: &Phone, invite: &str, contact: &str) -> String {
+    let take = |name: &str| header(invite, name).expect("there").to_owned();
+    format!(
+        "BYE {} SIP/2.0\r\nVia: SIP/2.0/UDP {};branch=z9hG4bKbye;rport\r\nMax-Forwards: 70\r\n\
+         Route: {}\r\nFrom: {};tag=called\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: 1 BYE\r\n\
+         Content-Length: 0\r\n\r\n",
+        contact.trim_start_matches('<').trim_end_matches('>'),
+        callee.local(),
+        take("record-route"),
+        take("to"),
+        take("from"),
+        take("call-id"),
+    )
 }

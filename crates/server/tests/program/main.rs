@@ -12,6 +12,7 @@ mod gateway;
 mod limit;
 mod load;
 mod name;
+mod nat;
 mod panic;
 mod phone_call;
 mod phone_failure;

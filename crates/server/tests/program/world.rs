@@ -271,6 +271,8 @@ pub struct Phone {
     socket: UdpSocket,
     server: SocketAddr,
     pub name: String,
+    /// The address in its Contact, if it is not its own: it is behind a NAT.
+    pub claimed: Option<&'static str>,
     cseq: u32,
 }
 
@@ -278,7 +280,13 @@ impl Phone {
     pub fn new(server: &Server, name: &str) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
         socket.set_read_timeout(Some(PATIENCE)).expect("set");
-        Self { socket, server: server.address("udp"), name: name.to_owned(), cseq: 0 }
+        Self {
+            socket,
+            server: server.address("udp"),
+            name: name.to_owned(),
+            claimed: None,
+            cseq: 0,
+        }
     }
 
     pub fn local(&self) -> SocketAddr {
@@ -289,12 +297,18 @@ impl Phone {
     pub fn request(&mut self, method: &str, uri: &str, to: &str, extra: &str) -> String {
         self.cseq += 1;
         let (local, name, cseq) = (self.local(), &self.name, self.cseq);
+        let contact = self.claimed.map_or_else(|| local.to_string(), str::to_owned);
         format!(
             "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch=z9hG4bK{name}{cseq};rport\r\n\
              Max-Forwards: 70\r\nFrom: <sip:{name}@127.0.0.1>;tag=t{name}\r\nTo: {to}\r\n\
-             Call-ID: c-{name}-{local}\r\nCSeq: {cseq} {method}\r\nContact: <sip:{name}@{local}>\r\n\
+             Call-ID: c-{name}-{local}\r\nCSeq: {cseq} {method}\r\nContact: <sip:{name}@{contact}>\r\n\
              {extra}Content-Length: 0\r\n\r\n"
         )
+    }
+
+    /// The server was started again, at another port.
+    pub fn moves_to(&mut self, server: &Server) {
+        self.server = server.address("udp");
     }
 
     pub fn send(&self, text: &str) {

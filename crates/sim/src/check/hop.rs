@@ -1,6 +1,6 @@
 //! Hop by hop duties: ACK to every non-2xx, CANCEL only after a provisional, and what forwarding may change.
 
-use super::{View, key};
+use super::{View, is_ping, key};
 use crate::wire::Wire;
 use crate::world::GIVE_UP;
 
@@ -121,6 +121,7 @@ pub(super) fn forwarded(view: &View<'_>, wrong: &mut Vec<String>) {
         // CANCEL is hop by hop, and so is the ACK of a failure; gateways are asked with OPTIONS of our own.
         let is_first = m.vias.len() == 1;
         let own_making = m.method == "CANCEL"
+            || is_ping(m)
             || (is_first && matches!(m.method.as_str(), "ACK" | "OPTIONS" | "REGISTER"));
         let source = view.arrived.iter().rev().find(|(at, a)| {
             let r = &a.message;

@@ -114,6 +114,13 @@ pub(crate) fn key(message: &Heard) -> String {
     }
 }
 
+/// A keep-alive of a server for a phone behind a NAT: the next one is its repetition.
+pub(crate) fn is_ping(message: &Heard) -> bool {
+    message.method == "OPTIONS"
+        && message.branch.starts_with("z9hG4bKp")
+        && message.branch.len() == 64
+}
+
 /// INVITEs that arrived at a living server or user agent and have no final response.
 pub fn unanswered(world: &World) -> impl Iterator<Item = String> {
     let finals: HashMap<(PlaceId, String), u16> = world

@@ -119,11 +119,16 @@ impl World {
         for id in closes.unwrap_or_default() {
             self.close(usize::try_from(id.0).map_or(0, |i| i.saturating_sub(1)));
         }
-        let source = p.address();
         for Out { target, bytes, token } in outs {
             self.judge(phone, &bytes);
             match target.transport {
-                Transport::Udp => self.send_datagram(p.place, source, target.address, bytes),
+                Transport::Udp => {
+                    let mut source = p.address();
+                    if let Some(nat) = self.nats.get_mut(&p.place) {
+                        source.set_port(nat.outbound(self.now, target.address));
+                    }
+                    self.send_datagram(p.place, source, target.address, bytes);
+                }
                 Transport::Tcp => self.send_stream_from_phone(phone, target, bytes, token),
             }
         }
@@ -338,10 +343,14 @@ impl World {
         let place = self.place_of(to);
         let message = hear(&bytes);
         let (label, call_id) = (message.label(), message.call_id.clone());
-        let arrivals = match place {
+        let mut arrivals = match place {
             Some(place) => self.network.fate(self.now, (from, place), false, &call_id, &label),
             None => Vec::new(),
         };
+        let nat = place.and_then(|place| self.nats.get(&place));
+        if nat.is_some_and(|nat| !nat.lets_in(self.now, to.port(), source)) {
+            arrivals.clear();
+        }
         self.record(
             from,
             place,
@@ -362,6 +371,8 @@ impl World {
     pub(crate) fn place_of(&self, address: SocketAddr) -> Option<PlaceId> {
         let found = self.places.iter().position(|p| p.ips.contains(&address.ip()))?;
         let listens = match self.places.get(found).map(|p| &p.kind) {
+            // Whether it gets through is the NAT's to say.
+            _ if self.nats.contains_key(&PlaceId(found)) => true,
             Some(Kind::Phone(phone)) => {
                 self.phones.get(*phone).is_some_and(|p| p.listens_on(address.port()))
             }

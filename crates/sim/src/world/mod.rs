@@ -4,10 +4,13 @@
 mod account;
 mod carriage;
 mod clock;
+mod nat;
 mod weather;
 
+pub use nat::Nat;
+
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use core::net::{IpAddr, SocketAddr};
@@ -106,6 +109,8 @@ pub struct World {
     phones: Vec<Phone>,
     places: Vec<Place>,
     connections: Vec<Connection>,
+    /// Of phones behind one.
+    nats: HashMap<PlaceId, nat::Translator>,
     parcels: BTreeMap<(Instant, u64), Parcel>,
     posted: u64,
     nodes: usize,
@@ -129,6 +134,7 @@ impl World {
             phones: Vec::new(),
             places: Vec::new(),
             connections: Vec::new(),
+            nats: HashMap::new(),
             parcels: BTreeMap::new(),
             posted: 0,
             nodes,

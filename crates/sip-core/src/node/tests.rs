@@ -7,6 +7,7 @@ mod fork;
 mod hop;
 mod identity;
 mod limit;
+mod nat;
 mod reach;
 mod register;
 mod relay;

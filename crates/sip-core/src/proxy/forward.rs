@@ -3,18 +3,21 @@
 //!
 //! It never touches a header that it has no reason to touch: everything else leaves byte for byte as it came.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use sip_message::{Method, Name, Request, write};
 use smallvec::SmallVec;
 
 use super::hop::Hop;
-use super::record_route::{self, Token};
+use super::record_route::{self, Token, Ways};
 use super::{
     Extra, Fork, Kind, Next, Plan, Proxy, RETRY_AFTER_FULL, ResponseContext, Target, TargetUri,
 };
 use crate::config::Listener;
 use crate::flow::Flow;
 use crate::limits;
+use crate::nat::detect;
 use crate::output::Transmit;
 use crate::rejection::Rejection;
 use crate::seal::Purpose;
@@ -107,7 +110,7 @@ impl Proxy {
         let Some(step) = plan.steps.get(at) else { return };
         let (name, invite, flow) = (context.name, context.invite, context.flow);
         let breadth = Breadth::new(context.breadth_for(request, plan, at), step.targets.len());
-        let route = RouteRecord::new(turn, request, plan, context.arrived_at);
+        let route = RouteRecord::new(turn, request, plan, &flow, context.arrived_at);
         for (place, target) in step.targets.iter().enumerate() {
             let Some(breadth) = breadth.of(place) else { break };
             let (uri, extra) = (&target.uri, &step.extra);
@@ -194,7 +197,7 @@ impl Proxy {
     ) -> Option<Bytes> {
         let listener = turn.config.listener(outbound.listener)?;
         let branch = stateless_branch(turn, request, plan.loop_hash);
-        let route = &RouteRecord::new(turn, request, plan, turn.now);
+        let route = &RouteRecord::new(turn, request, plan, inbound, turn.now);
         let extra = &Extra::NOTHING;
         let copy = Copy { request, plan, uri, extra, inbound, outbound, route, breadth: None };
         self.scratch.clear();
@@ -244,13 +247,14 @@ impl Copy<'_> {
         pieces.clear();
         push_via(listener, branch, pieces);
         let via = pieces.len();
-        self.route.push(listener, pieces);
+        let route = self.route.to(turn, self.request, self.uri, self.outbound);
+        route.push(listener, pieces);
         let record = pieces.len();
         // Two when the request leaves by another of our addresses than it came by: each side gets one it can reach.
         if self.outbound.listener != self.inbound.listener
             && let Some(listener) = turn.config.listener(self.inbound.listener)
         {
-            self.route.push(listener, pieces);
+            route.push(listener, pieces);
         }
         let records = pieces.len();
         self.push_lines(pieces);
@@ -322,21 +326,58 @@ pub(crate) fn push_via(listener: &Listener, branch: &Branch, out: &mut Vec<u8>) 
 }
 
 /// RFC 3261 §16.6 step 4: whether and as what we stay on the path of the dialog.
-pub(super) struct RouteRecord(Option<Token>);
+#[derive(Clone)]
+pub(super) struct RouteRecord {
+    token: Option<Token>,
+    ways: Ways,
+    begun_at: Instant,
+}
 
 impl RouteRecord {
-    pub(super) fn new(turn: &Turn<'_>, request: &Request, plan: &Plan, begun_at: Instant) -> Self {
-        if !matches!(plan.kind, Kind::Call | Kind::Dialog) {
-            return Self(None);
+    pub(super) fn new(
+        turn: &Turn<'_>,
+        request: &Request,
+        plan: &Plan,
+        inbound: &Flow,
+        begun_at: Instant,
+    ) -> Self {
+        let mut route = Self { token: None, ways: Ways::default(), begun_at };
+        if matches!(plan.kind, Kind::Call | Kind::Dialog) {
+            // RFC 5626 §5.2: a caller behind a NAT is reached the way it came.
+            route.ways.caller = detect::sender(request, inbound).map(|_| *inbound);
+            route.seal(turn, request);
         }
+        route
+    }
+
+    fn seal(&mut self, turn: &Turn<'_>, request: &Request) {
         let call_id = request.call_id().unwrap_or_default();
         let from = request.from().ok();
         let tag = from.as_ref().and_then(|from| from.tag()).unwrap_or_default();
-        Self(Some(Token::new(&turn.shared.seal, call_id, tag, begun_at)))
+        self.token = Some(Token::new(&turn.shared.seal, call_id, tag, self.begun_at, &self.ways));
+    }
+
+    /// For one fork: its target may be behind a NAT as well.
+    fn to(
+        &self,
+        turn: &Turn<'_>,
+        request: &Request,
+        uri: &TargetUri,
+        outbound: &Flow,
+    ) -> Cow<'_, Self> {
+        match uri {
+            TargetUri::Contact(uri) if uri.is_natted() && self.token.is_some() => {
+                let mut route = self.clone();
+                route.ways.callee = Some(*outbound);
+                route.seal(turn, request);
+                Cow::Owned(route)
+            }
+            _ => Cow::Borrowed(self),
+        }
     }
 
     fn push(&self, listener: &Listener, out: &mut Vec<u8>) {
-        if let Some(token) = &self.0 {
+        if let Some(token) = &self.token {
             record_route::write(listener, token, out);
         }
     }

@@ -226,7 +226,8 @@ impl Proxy {
             turn.out.events.push(Event::FailedOver { call_id, from, to: flow, status });
         }
         let at = u16::try_from(context.forks.len()).unwrap_or(u16::MAX);
-        let route = RouteRecord::new(turn, &hop.request, &hop.plan, context.arrived_at);
+        let route =
+            RouteRecord::new(turn, &hop.request, &hop.plan, &context.flow, context.arrived_at);
         let copy = Copy {
             request: &hop.request,
             plan: &hop.plan,

@@ -5,7 +5,11 @@
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
+use sip_message::Uri;
+
 use crate::flow::{ConnectionId, Flow, ListenerId, Transport};
+use crate::nat::detect;
+use crate::nat::health::{Change, Health};
 use crate::output::BindingRow;
 use crate::time::{Duration, Instant};
 
@@ -23,6 +27,8 @@ pub const PATH_MAX: usize = 512;
 pub struct Binding {
     /// Contact, Call-ID, User-Agent and Path, one after the other. Shared, so that an undo costs no copy.
     text: Arc<str>,
+    /// Of a phone behind a NAT, and of no other.
+    health: Option<Box<Health>>,
     expires_at: Instant,
     connection: ConnectionId,
     address: PackedAddress,
@@ -46,6 +52,7 @@ pub struct ContactUri {
     text: Arc<str>,
     length: u16,
     path_length: u16,
+    natted: bool,
 }
 
 impl ContactUri {
@@ -57,6 +64,11 @@ impl ContactUri {
     pub fn path(&self) -> &[u8] {
         let start = self.text.len() - usize::from(self.path_length);
         self.text.as_bytes().get(start..).unwrap_or_default()
+    }
+
+    /// Whether the phone that wrote it is behind a NAT.
+    pub const fn is_natted(&self) -> bool {
+        self.natted
     }
 }
 
@@ -95,6 +107,8 @@ pub struct Draft<'a> {
     pub expires_at: Instant,
     pub modified_at: Instant,
     pub flow: Flow,
+    /// The phone is behind a NAT.
+    pub natted: bool,
 }
 
 impl Binding {
@@ -112,6 +126,7 @@ impl Binding {
         text.push_str(path);
         Self {
             text: text.into(),
+            health: draft.natted.then(|| Box::new(Health::new(contact, call_id))),
             expires_at: draft.expires_at,
             connection: draft.flow.connection,
             address: PackedAddress::new(draft.flow.remote),
@@ -129,7 +144,8 @@ impl Binding {
 
     /// Takes over what a newer REGISTER says. No allocation when the texts are the same, as they are for a phone that
     /// follows §10.2 and keeps its Call-ID.
-    pub fn refresh(&mut self, draft: &Draft<'_>) {
+    pub fn refresh(&mut self, draft: &Draft<'_>) -> Change {
+        let mut change = Change::None;
         let same_texts = self.contact() == draft.contact
             && self.call_id() == draft.call_id
             && self.user_agent() == cut(draft.user_agent, USER_AGENT_MAX)
@@ -144,10 +160,18 @@ impl Binding {
             self.q = draft.q;
             self.listener = draft.flow.listener;
             self.transport = draft.flow.transport;
+            match &mut self.health {
+                Some(health) if draft.natted => change = health.renewed(),
+                health => {
+                    let new = || Box::new(Health::new(draft.contact, draft.call_id));
+                    *health = draft.natted.then(new);
+                }
+            }
         } else {
             *self = Self::new(draft);
         }
         self.stamp = stamp;
+        change
     }
 
     /// Marks a write that changed nothing (a retransmission waiting for the store on its own account).
@@ -163,7 +187,8 @@ impl Binding {
     /// `length`: how much of the Contact comes before its headers.
     pub fn uri(&self, length: usize) -> ContactUri {
         let length = u16::try_from(length).unwrap_or(0).min(self.contact_length);
-        ContactUri { text: Arc::clone(&self.text), length, path_length: self.path_length }
+        let (path_length, natted) = (self.path_length, self.is_natted());
+        ContactUri { text: Arc::clone(&self.text), length, path_length, natted }
     }
 
     pub fn call_id(&self) -> &str {
@@ -216,6 +241,30 @@ impl Binding {
         }
     }
 
+    /// Whether the phone is behind a NAT: the way its REGISTER came is the only one to it.
+    pub const fn is_natted(&self) -> bool {
+        self.health.is_some()
+    }
+
+    /// Behind a NAT, and it no longer answers.
+    pub fn is_silent(&self) -> bool {
+        self.health.as_ref().is_some_and(|health| health.is_silent())
+    }
+
+    pub fn health(&self) -> Option<&Health> {
+        self.health.as_deref()
+    }
+
+    pub fn health_mut(&mut self) -> Option<&mut Health> {
+        self.health.as_deref_mut()
+    }
+
+    /// Whether `other` is this very write of this binding, whatever has been learned about its way since.
+    pub(super) fn is_same_write(&self, other: &Self) -> bool {
+        let plain = |binding: &Self| Self { health: None, ..binding.clone() };
+        plain(self) == plain(other)
+    }
+
     pub fn row(&self, aor: &str) -> BindingRow {
         BindingRow {
             aor: aor.into(),
@@ -243,6 +292,9 @@ impl Binding {
             expires_at,
             modified_at: row.modified_at,
             flow: row.flow,
+            natted: row.path.is_empty()
+                && Uri::parse(row.contact.as_bytes())
+                    .is_ok_and(|contact| detect::stored(&contact, &row.flow)),
         })
     }
 }
@@ -276,6 +328,7 @@ mod tests {
                 connection: ConnectionId(9),
                 remote: "[2001:db8::7]:5062".parse().unwrap(),
             },
+            natted: true,
         }
     }
 
@@ -308,6 +361,28 @@ mod tests {
         let other = Draft { call_id: "c2", ..newer };
         binding.refresh(&other);
         assert_eq!(binding.row("a"), Binding::new(&other).row("a"));
+    }
+
+    #[test]
+    fn what_was_learned_outlives_a_refresh_and_not_a_new_call_id() {
+        let mut binding = Binding::new(&draft());
+        let key = binding.health().unwrap().key();
+        let answered = |binding: &mut Binding| {
+            binding.health_mut().unwrap().answered(Instant::from_secs(41), Instant::from_secs(40))
+        };
+        answered(&mut binding);
+        let before = binding.clone();
+        assert!(binding.is_same_write(&before));
+        answered(&mut binding);
+        assert!(binding != before && binding.is_same_write(&before));
+        binding.refresh(&Draft { cseq: 4, ..draft() });
+        assert!(!binding.is_same_write(&before));
+        assert_eq!(binding.health().unwrap().report().answered, 2);
+        binding.refresh(&Draft { cseq: 5, natted: false, ..draft() });
+        assert!(!binding.is_natted() && !binding.uri(3).is_natted());
+        binding.refresh(&Draft { cseq: 6, call_id: "c2", ..draft() });
+        assert!(binding.is_natted() && binding.uri(3).is_natted());
+        assert_ne!(binding.health().unwrap().key(), key);
     }
 
     #[test]

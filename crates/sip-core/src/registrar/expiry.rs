@@ -1,6 +1,7 @@
 //! How long a binding is granted for (RFC 3261 §10.3 step 7, §10.2.1.1). Arithmetic only.
 
-use crate::config::Registrar;
+use crate::config::{Nat, Registrar};
+use crate::flow::Flow;
 use crate::rejection::Rejection;
 use crate::time::Duration;
 
@@ -23,6 +24,13 @@ pub fn granted(
     Ok(Duration::from_secs(asked).min(rules.expires_max))
 }
 
+/// A phone behind a NAT is unreachable from the moment its NAT forgets it (a restart, another address of the line) until
+/// it registers again, and only the registrar can make it come back sooner (§10.3 step 7: it may shorten). A stream
+/// tells the phone itself when it is broken.
+pub fn behind_nat(granted: Duration, natted: bool, flow: &Flow, rules: &Nat) -> Duration {
+    if natted && !flow.transport.is_reliable() { granted.min(rules.expires_max) } else { granted }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -40,6 +48,24 @@ mod tests {
         assert_eq!(seconds(None, Some(200)), Ok(200));
         assert_eq!(seconds(None, None), Ok(1800));
         assert_eq!(seconds(Some(0), Some(200)), Ok(0));
+    }
+
+    #[test]
+    fn behind_a_nat_it_is_shorter() {
+        use crate::flow::{ConnectionId, ListenerId, Transport};
+        let flow = |transport| {
+            let (listener, connection) = (ListenerId(0), ConnectionId::NONE);
+            Flow { transport, listener, connection, remote: ([192, 0, 2, 7], 5060).into() }
+        };
+        let rules = Nat { expires_max: Duration::from_secs(90), ..Nat::default() };
+        let given = |asked, natted, transport| {
+            behind_nat(Duration::from_secs(asked), natted, &flow(transport), &rules).as_secs()
+        };
+        assert_eq!(given(3600, true, Transport::Udp), 90);
+        assert_eq!(given(60, true, Transport::Udp), 60);
+        assert_eq!(given(0, true, Transport::Udp), 0);
+        assert_eq!(given(3600, true, Transport::Tcp), 3600);
+        assert_eq!(given(3600, false, Transport::Udp), 3600);
     }
 
     #[test]

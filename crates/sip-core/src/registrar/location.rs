@@ -10,12 +10,14 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
-use crate::output::{BindingRow, Removal};
+use crate::output::{BindingRow, Event, Removal};
 use crate::seal::{Purpose, Seal};
 use crate::time::{Duration, Instant};
 
 use super::binding::Binding;
-use super::record::{Changed, Record, Refusal, Undo, Update};
+use super::record::{Changed, Record, Refusal, Undo, Update, health_event};
+use crate::nat::health::{Health, Report};
+use crate::nat::keepalive::{Due, Watched, uri_length};
 
 /// The bindings of one user at one moment: what a look-up returns. It shares the table's memory; later changes do
 /// not show in it.
@@ -189,18 +191,89 @@ impl Location {
         self.agenda.first().is_some_and(|(due, _)| is_due(*due))
     }
 
+    /// The binding that a keep-alive remembers, if it is still the same one.
+    fn watched(&mut self, now: Instant, watched: Watched) -> Option<(&str, &mut Binding)> {
+        let seal = &self.seal;
+        // The table compares 7 bits of a hash by itself; the rest is asked for here.
+        let is = |r: &Arc<Record>| Self::hash(seal, &r.aor) == watched.user;
+        let record = self.records.find_mut(watched.user, is)?;
+        let same = |b: &Binding| {
+            b.is_live(now) && b.health().is_some_and(|health| health.key() == watched.key)
+        };
+        let index = record.bindings.iter().position(same)?;
+        let Record { aor, bindings, .. } = Arc::make_mut(record);
+        Some((aor, bindings.get_mut(index)?))
+    }
+
+    /// A phone behind a NAT is about to be pinged. `None`: no longer.
+    pub fn ping(&mut self, now: Instant, watched: Watched) -> Option<Due> {
+        let (aor, binding) = self.watched(now, watched)?;
+        let flow = binding.flow();
+        if flow.transport.is_reliable() {
+            return None;
+        }
+        let change = binding.health_mut()?.ping();
+        let contact = binding.uri(uri_length(binding.contact()));
+        Some(Due { contact, flow, event: health_event(aor, binding, change) })
+    }
+
+    /// It has answered. `None`: it is gone meanwhile.
+    pub fn answered(
+        &mut self,
+        now: Instant,
+        watched: Watched,
+        sent_at: Instant,
+    ) -> Option<Option<Event>> {
+        let (aor, binding) = self.watched(now, watched)?;
+        let change = binding.health_mut()?.answered(now, sent_at);
+        Some(health_event(aor, binding, change))
+    }
+
     /// When [`expire`](Self::expire) has something to do, to the second.
     pub fn next_expiry(&self) -> Option<Instant> {
         self.agenda.first().map(|(due, _)| Instant::from_secs(u64::from(*due)))
     }
 
-    /// Every live binding of this table as a row, for `regs list`.
+    /// Every live binding of this table as a row.
     pub fn rows(&self, now: Instant) -> Vec<BindingRow> {
         let live = |r: &Arc<Record>| -> Vec<BindingRow> {
             r.bindings.iter().filter(|b| b.is_live(now)).map(|b| b.row(&r.aor)).collect()
         };
         self.records.iter().flat_map(live).collect()
     }
+
+    /// The same with what is known of the ways, for `regs list`.
+    pub fn list(&self, now: Instant) -> Vec<Listed> {
+        let one = |r: &Record, b: &Binding| Listed {
+            row: b.row(&r.aor),
+            health: b.health().map(Health::report),
+        };
+        let live = |r: &Arc<Record>| -> Vec<Listed> {
+            r.bindings.iter().filter(|b| b.is_live(now)).map(|b| one(r, b)).collect()
+        };
+        self.records.iter().flat_map(live).collect()
+    }
+
+    /// Bindings to be pinged, and the Call-ID of their REGISTER: whoever owns that pings them.
+    pub fn to_watch(&self, now: Instant) -> Vec<(Box<str>, Watched)> {
+        let pinged = |b: &&Binding| b.is_live(now) && !b.flow().transport.is_reliable();
+        let one = |r: &Record, b: &Binding| {
+            let key = b.health()?.key();
+            Some((b.call_id().into(), Watched { user: Self::hash(&self.seal, &r.aor), key }))
+        };
+        let live = |r: &Arc<Record>| -> Vec<_> {
+            r.bindings.iter().filter(pinged).filter_map(|b| one(r, b)).collect()
+        };
+        self.records.iter().flat_map(live).collect()
+    }
+}
+
+/// A binding as an operator sees it.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    pub row: BindingRow,
+    /// Of a phone behind a NAT.
+    pub health: Option<Report>,
 }
 
 const fn split(hash: u64) -> [u32; 2] {

@@ -26,7 +26,7 @@ fn flow() -> Flow {
 }
 
 fn wish(contact: &str, seconds: u64) -> Wish<'_> {
-    Wish { contact, q: 1000, expires: Duration::from_secs(seconds) }
+    Wish { contact, q: 1000, expires: Duration::from_secs(seconds), natted: false }
 }
 
 fn update<'a>(wishes: &'a [Wish<'a>], cseq: u32) -> Update<'a> {

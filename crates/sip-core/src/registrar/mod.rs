@@ -9,11 +9,13 @@ pub mod location;
 mod path;
 pub mod record;
 
-use sip_message::{Contacts, Name, ParseError, Request, Scheme, Uri, uri};
+use sip_message::{Contacts, Name, NameAddr, ParseError, Request, Scheme, Uri, Via, uri};
 use smallvec::SmallVec;
 
 use crate::config::{AorBuf, Config};
 use crate::flow::Flow;
+use crate::nat::detect;
+use crate::nat::keepalive::Watched;
 use crate::output::{BindingWrite, Event};
 use crate::rejection::Rejection;
 use crate::shared::Shared;
@@ -42,6 +44,8 @@ pub struct Registered {
     pub events: Vec<Event>,
     /// Rows to make durable first; always empty without `Config::durable`.
     pub writes: Vec<BindingWrite>,
+    /// To be pinged from now on: phones behind NATs.
+    pub watched: SmallVec<[Watched; 1]>,
     undo: Undo,
 }
 
@@ -72,17 +76,14 @@ pub fn register(
         }
         Contacts::Star => Wishes::RemoveAll,
         Contacts::List(contacts) => {
+            // With a Path somebody stands in between, even if he left no Via.
+            let via = detect::only_via(request).filter(|_| request.header(Name::Path).is_none());
             for contact in contacts {
                 if wishes.len() == CONTACTS_MAX {
                     return Err(Rejection::bad_request("Too Many Contacts In One Request"));
                 }
                 let contact = contact.map_err(bad_request)?;
-                contact::check(&contact.uri().map_err(bad_request)?, flow, config)?;
-                let expires =
-                    expiry::granted(contact.expires(), request.expires(), &config.registrar)?;
-                let q = contact.q().unwrap_or(Q_DEFAULT);
-                let contact = text(contact.uri_bytes(), CONTACT_MAX, "Contact Too Long")?;
-                wishes.push(Wish { contact, q, expires });
+                wishes.push(wish(&contact, via.as_ref(), request, flow, config)?);
             }
             Wishes::Contacts(&wishes)
         }
@@ -103,14 +104,15 @@ pub fn register(
         // A query (RFC 3261 §10.2.3).
         let found = shared.location.lookup(now, &aor);
         let contacts = found.map(|b| contact_lines(now, b.iter())).unwrap_or_default();
-        let (events, writes, undo) = Default::default();
-        return Ok(Registered { aor, contacts, events, writes, undo });
+        let (events, writes, undo, watched) = Default::default();
+        return Ok(Registered { aor, contacts, events, writes, watched, undo });
     }
     match shared.location.update(now, &aor, &update, same_contact, list) {
         Ok((changed, mut contacts)) => {
             path::echo(&path, &mut contacts);
             let (events, writes, undo) = (changed.events, changed.writes, changed.undo);
-            Ok(Registered { aor, contacts, events, writes, undo })
+            let watched = watched(&aor, &update, shared);
+            Ok(Registered { aor, contacts, events, writes, watched, undo })
         }
         Err(Refusal::OutOfOrder) => Err(Rejection::out_of_order()),
         Err(Refusal::TooMany { until_free }) => {
@@ -118,6 +120,38 @@ pub fn register(
         }
         Err(Refusal::Full) => Err(Rejection::service_unavailable(FULL_RETRY_AFTER)),
     }
+}
+
+/// RFC 3261 §10.3 step 7: one Contact, whether it may be registered at all, and for how long.
+fn wish<'a>(
+    contact: &NameAddr<'a>,
+    via: Option<&Via<'_>>,
+    request: &Request,
+    flow: &Flow,
+    config: &Config,
+) -> Result<Wish<'a>, Rejection> {
+    let uri = contact.uri().map_err(bad_request)?;
+    contact::check(&uri, flow, config)?;
+    // One that names a user of ours is looked up, not sent to.
+    let natted = config.domains.canonical(uri.host_bytes).is_none()
+        && detect::sign(&uri, via, flow).is_some();
+    let expires = expiry::granted(contact.expires(), request.expires(), &config.registrar)?;
+    let expires = expiry::behind_nat(expires, natted, flow, &config.nat);
+    let q = contact.q().unwrap_or(Q_DEFAULT);
+    let contact = text(contact.uri_bytes(), CONTACT_MAX, "Contact Too Long")?;
+    Ok(Wish { contact, q, expires, natted })
+}
+
+/// What is pinged of what was granted. A stream is kept open by its own means.
+fn watched(aor: &str, update: &Update<'_>, shared: &Shared) -> SmallVec<[Watched; 1]> {
+    let Wishes::Contacts(wishes) = update.wishes else { return SmallVec::new() };
+    let pinged = |wish: &&Wish<'_>| wish.natted && !wish.expires.is_zero();
+    let mut pinged = wishes.iter().filter(pinged).peekable();
+    if update.flow.transport.is_reliable() || pinged.peek().is_none() {
+        return SmallVec::new();
+    }
+    let user = shared.location.hash(aor);
+    pinged.map(|wish| Watched::new(user, wish.contact, update.call_id)).collect()
 }
 
 /// RFC 3261 §10.3 steps 1 and 5: the domain of the Request-URI must be ours and To must be a user in it.

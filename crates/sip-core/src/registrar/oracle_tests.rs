@@ -149,7 +149,12 @@ impl World {
         let fails = random.below(6) == 0;
         let wishes: Vec<Wish<'_>> = chosen
             .iter()
-            .map(|(contact, s)| Wish { contact, q: 1000, expires: Duration::from_secs(*s) })
+            .map(|(contact, s)| Wish {
+                contact,
+                q: 1000,
+                expires: Duration::from_secs(*s),
+                natted: false,
+            })
             .collect();
         let update = Update {
             wishes: if all { Wishes::RemoveAll } else { Wishes::Contacts(&wishes) },

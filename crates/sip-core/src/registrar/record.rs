@@ -4,6 +4,7 @@
 use smallvec::SmallVec;
 
 use crate::flow::Flow;
+use crate::nat::health::Change;
 use crate::output::{BindingWrite, Event, Removal};
 use crate::time::{Duration, Instant};
 
@@ -23,6 +24,8 @@ pub struct Wish<'a> {
     pub contact: &'a str,
     pub q: u16,
     pub expires: Duration,
+    /// The phone is behind a NAT.
+    pub natted: bool,
 }
 
 /// What a REGISTER asks for, syntax and expiry rules already checked.
@@ -188,7 +191,8 @@ impl Record {
         if binding.call_id() == update.call_id && binding.cseq() == update.cseq {
             binding.touch();
         } else {
-            binding.refresh(&draft(now, update, wish));
+            let change = binding.refresh(&draft(now, update, wish));
+            changed.events.extend(health_event(&self.aor, binding, change));
             changed.events.push(Event::BindingRefreshed {
                 aor: self.aor.clone(),
                 contact: wish.contact.into(),
@@ -260,7 +264,13 @@ impl Record {
             let named = after.as_ref().or(before.as_ref());
             let Some(name) = named.map(Binding::contact) else { continue };
             let place = self.bindings.iter().position(|b| b.contact() == name);
-            if place.and_then(|index| self.bindings.get(index)) != after.as_ref() {
+            let stored = place.and_then(|index| self.bindings.get(index));
+            let same = match (stored, &after) {
+                (Some(stored), Some(after)) => stored.is_same_write(after),
+                (None, None) => true,
+                _ => false,
+            };
+            if !same {
                 continue;
             }
             match (place, before.filter(|b| b.is_live(now))) {
@@ -288,5 +298,18 @@ fn draft<'a>(now: Instant, update: &Update<'a>, wish: &Wish<'a>) -> Draft<'a> {
         expires_at: now + wish.expires,
         modified_at: now,
         flow: update.flow,
+        natted: wish.natted,
+    }
+}
+
+/// What is told of the way to a phone.
+pub(super) fn health_event(aor: &str, binding: &Binding, change: Change) -> Option<Event> {
+    let (aor, contact, flow) = (|| aor.into(), || binding.contact().into(), binding.flow());
+    match change {
+        Change::None => None,
+        Change::FellSilent => Some(Event::BindingSilent { aor: aor(), contact: contact(), flow }),
+        Change::AnswersAgain => {
+            Some(Event::BindingAnswers { aor: aor(), contact: contact(), flow })
+        }
     }
 }

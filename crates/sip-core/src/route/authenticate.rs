@@ -5,7 +5,7 @@ use sip_message::{Credentials, Method, Name, Request};
 use smallvec::SmallVec;
 
 use crate::auth::{self, Role};
-use crate::config::Domains;
+use crate::config::{Config, Domains};
 use crate::flow::Flow;
 use crate::rejection::Rejection;
 use crate::route::screen::Screened;
@@ -36,25 +36,24 @@ impl Caller {
     }
 }
 
-/// RFC 3261 §22.2 at the registrar (401), §22.3 before we forward for somebody (407). Also the realm whose credentials
-/// were used up by that.
-pub fn caller<'a>(
-    turn: &mut Turn<'a>,
+/// RFC 3261 §22.2 at the registrar (401), §22.3 before we forward for somebody (407).
+pub fn caller(
+    turn: &mut Turn<'_>,
     flow: &Flow,
     request: &Request,
     screened: &Screened<'_>,
-) -> Result<(Caller, Option<&'a str>), Rejection> {
+) -> Result<Caller, Rejection> {
     let uri = &screened.uri;
     let registers = request.method() == Method::Register;
     if screened.is_ours && uri.user.is_none() && !registers {
         // Answered here and now, and about nobody (RFC 3261 §11): nothing to protect.
-        return Ok((Caller::Foreign, None));
+        return Ok(Caller::Foreign);
     }
     let config = turn.config;
     let domains = &config.domains;
     let port = screened.head.via.port.unwrap_or(PORT_DEFAULT);
     if !registers && config.dispatcher.speaks_from(flow.remote, port).is_some() {
-        return Ok((Caller::Gateway, None));
+        return Ok(Caller::Gateway);
     }
     let (realm, role) = if registers {
         (domain_of(domains, uri.host_bytes, screened.is_ours), Role::Registrar)
@@ -62,14 +61,14 @@ pub fn caller<'a>(
         // Whatever port it names: a user of ours is one at any of our names.
         (domains.canonical(screened.head.from_uri.host_bytes), Role::Proxy)
     };
-    let Some(realm) = realm else { return Ok((Caller::Foreign, None)) };
+    let Some(realm) = realm else { return Ok(Caller::Foreign) };
     let proven = auth::check(turn.now, request, flow, realm, role, config, turn.shared)?;
     if registers {
         proven.must_own_to(&screened.head.to_uri, domains)?;
-        return Ok((Caller::User, None));
+        return Ok(Caller::User);
     }
     proven.must_own_from(&screened.head.from_uri, domains)?;
-    Ok((Caller::User, Some(realm)))
+    Ok(Caller::User)
 }
 
 /// The realm is the canonical domain; any spelling of our own address means the first one.
@@ -78,16 +77,17 @@ fn domain_of<'a>(domains: &'a Domains, host: &[u8], ours: bool) -> Option<&'a st
     if ours { domains.canonical(host).or_else(first) } else { None }
 }
 
-/// RFC 3261 §22.3: credentials for our realm end here; the next hop could try them elsewhere. Those for other realms
-/// are none of our business.
-pub fn consume_credentials(request: &mut Request, realm: &str) {
-    if request.header(Name::ProxyAuthorization).is_none() {
+/// RFC 3261 §22.3: credentials for our realms end here, also those of an ACK or of a request in a dialog, which are asked
+/// for none (§22.1 has the phone repeat them): the next hop could try them elsewhere. Those for other realms are none of
+/// our business.
+pub fn consume_credentials(config: &Config, request: &mut Request) {
+    if !config.auth.enabled || request.header(Name::ProxyAuthorization).is_none() {
         return;
     }
     let is_ours = |value: &[u8]| {
         let credentials = Credentials::parse(value).ok();
-        let theirs = credentials.as_ref().and_then(|c| c.param("realm"));
-        theirs.is_some_and(|theirs| *theirs == *realm.as_bytes())
+        let realm = credentials.as_ref().and_then(|c| c.param("realm"));
+        realm.is_some_and(|realm| config.domains.served.iter().any(|d| d.as_bytes() == &*realm))
     };
     let values = request.headers(Name::ProxyAuthorization);
     let others: SmallVec<[Vec<u8>; 1]> =

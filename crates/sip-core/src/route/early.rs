@@ -94,6 +94,6 @@ fn write(turn: &Turn<'_>, flow: &Flow, brief: &Brief<'_>, seconds: u32, out: &mu
 fn tag(turn: &Turn<'_>, brief: &Brief<'_>) -> [u8; 16] {
     let mac = turn.shared.seal.mac(Purpose::Tag, &[b"early", brief.call_id, brief.via]);
     let mut tag = [0; 16];
-    crate::proxy::record_route::hex(&mac.to_be_bytes(), &mut tag);
+    crate::hex::write(&mac.to_be_bytes(), &mut tag);
     tag
 }

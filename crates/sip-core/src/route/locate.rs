@@ -11,6 +11,7 @@ use crate::config::{AorBuf, Config};
 use crate::flow::{ConnectionId, Flow, Transport};
 use crate::limits;
 use crate::locate::{Destination, Place};
+use crate::nat::detect;
 use crate::proxy::{Next, Target, TargetUri, Targets};
 use crate::registrar::binding::{Binding, Q_DEFAULT};
 use crate::rejection::Rejection;
@@ -62,7 +63,8 @@ fn gather(
             return;
         }
         let Ok(contact) = Uri::parse(binding.contact().as_bytes()) else { continue };
-        let q = q.min(binding.q());
+        // It used to answer pings: perhaps it is gone, so others are tried first.
+        let q = if binding.is_silent() { 0 } else { q.min(binding.q()) };
         match reach(turn, binding, &contact) {
             Some(Reach::Flow(flow, length)) => {
                 let (uri, next) = (TargetUri::Contact(binding.uri(length)), Next::Flow(flow));
@@ -103,19 +105,12 @@ fn reach(turn: &Turn<'_>, binding: &Binding, contact: &Uri<'_>) -> Option<Reach>
         return Some(Reach::Flow(registered, length));
     }
     let flow = match address(contact) {
-        Some((transport, to)) if to.ip() == registered.remote.ip() => {
+        Some((transport, to)) if to.ip() == registered.remote.ip() && !binding.is_natted() => {
             turn.config.flow_to(transport, to)?
         }
         _ => registered,
     };
-    // The listener it registered at: there a NAT lets us through. After a restart there may be others.
-    let listener = turn.config.listener(registered.listener).filter(|listener| {
-        listener.transport == flow.transport && listener.address.is_ipv4() == flow.remote.is_ipv4()
-    });
-    let flow = match listener {
-        Some(_) => Flow { listener: registered.listener, ..flow },
-        None => turn.config.flow_to(flow.transport, flow.remote)?,
-    };
+    let flow = turn.config.usable(Flow { listener: registered.listener, ..flow })?;
     Some(Reach::Flow(flow, length))
 }
 
@@ -159,8 +154,15 @@ pub fn elsewhere(turn: &Turn<'_>, target: &Uri<'_>) -> Result<Targets, Rejection
 }
 
 /// RFC 3261 §16.5, inside a dialog: the Request-URI is the peer's Contact. When the peer is one of our users and
-/// registered with that Contact, what leads to the binding leads to the dialog.
-pub fn remote_target(turn: &Turn<'_>, screened: &Screened<'_>) -> Result<Targets, Rejection> {
+/// registered with that Contact, what leads to the binding leads to the dialog, wherever it has moved since. Otherwise a
+/// peer behind a NAT is reached by the flow that was sealed into its Contact (`alias`) or into our Route (`sealed`,
+/// RFC 5626 §5.3).
+pub fn remote_target(
+    turn: &Turn<'_>,
+    screened: &Screened<'_>,
+    alias: Option<Flow>,
+    sealed: Option<Flow>,
+) -> Result<Targets, Rejection> {
     if screened.is_ours {
         let aor = screened.aor.as_ref().ok_or_else(Rejection::does_not_exist)?;
         let targets = reachable(turn, aor);
@@ -170,7 +172,10 @@ pub fn remote_target(turn: &Turn<'_>, screened: &Screened<'_>) -> Result<Targets
             Ok(targets)
         };
     }
-    let next = match registered_flow(turn, screened) {
+    let sealed = sealed
+        .filter(|flow| detect::leads_to(flow, &screened.uri))
+        .and_then(|flow| turn.config.usable(flow));
+    let next = match registered_flow(turn, screened).or(alias).or(sealed) {
         Some(flow) => Next::Flow(flow),
         None => next_hop(turn, &screened.uri)?,
     };

@@ -28,6 +28,7 @@ use sip_message::{Method, Request};
 use crate::config::AorBuf;
 use crate::dispatcher::route::Answer;
 use crate::flow::Flow;
+use crate::nat::alias;
 use crate::proxy::{Kind, Plan, Step, Steps};
 use crate::registrar;
 use crate::rejection::Rejection;
@@ -63,13 +64,15 @@ pub fn route(
     }
     limit::has_time(turn, flow, request)?; //                          503: later, when there is time
     within::undo_strict_route(turn, request)?;
+    let alias = alias::take(turn.config, &turn.shared.seal, request);
     let mut edits = Edits::default();
-    let verdict = decide(turn, flow, request, &mut edits);
+    let verdict = decide(turn, flow, request, alias, &mut edits);
     if matches!(verdict, Ok(Verdict::Forward(_))) {
         authenticate::strip_identity(request);
-        if let Some(realm) = edits.realm {
-            authenticate::consume_credentials(request, realm);
+        if turn.config.nat.contact_alias {
+            alias::add_to_request(&turn.shared.seal, request, flow);
         }
+        authenticate::consume_credentials(turn.config, request);
         if let Some(next) = &edits.strict_route {
             within::route_strictly(request, next);
         }
@@ -79,9 +82,7 @@ pub fn route(
 
 /// What must change in a request before it is forwarded.
 #[derive(Default)]
-struct Edits<'a> {
-    /// Credentials for this realm end here.
-    realm: Option<&'a str>,
+struct Edits {
     /// The next hop is a strict router: its URI.
     strict_route: Option<Box<[u8]>>,
 }
@@ -91,10 +92,11 @@ fn decide<'a>(
     turn: &mut Turn<'a>,
     flow: &Flow,
     request: &Request,
-    edits: &mut Edits<'a>,
+    alias: Option<Flow>,
+    edits: &mut Edits,
 ) -> Result<Verdict, Rejection> {
     let screened = screen::check(turn, request)?; //                  400 416 420 482 483 503 505
-    match within::follow(turn, flow, request, &screened)? {
+    match within::follow(turn, flow, request, &screened, alias)? {
         //                                                            403 478 481: only along a Route we sealed
         Course::Dialog { plan, strict_route } => {
             edits.strict_route = strict_route;
@@ -103,13 +105,12 @@ fn decide<'a>(
         Course::Drop => return Ok(Verdict::Drop),
         Course::New => {}
     }
-    let (caller, realm) = authenticate::caller(turn, flow, request, &screened)?; // 401 403 407
+    let caller = authenticate::caller(turn, flow, request, &screened)?; // 401 403 407
     let mut plan = Plan::new(Steps::new(), screened.routes.own, kind(request), screened.loop_hash);
     let usual = match dispatch::course(turn, flow, request, &screened, caller, &mut plan)? {
         //                                                            503: the operator's routes
         dispatch::Course::Usual(usual) => usual,
         dispatch::Course::Gateways => {
-            edits.realm = realm;
             return Ok(Verdict::Forward(plan));
         }
         dispatch::Course::Redirect(contacts) => return Ok(Verdict::Redirect(contacts)),
@@ -138,7 +139,6 @@ fn decide<'a>(
             plan.steps.push(Step::new(locate::elsewhere(turn, &screened.uri)?)); // 478
         }
     }
-    edits.realm = realm;
     Ok(Verdict::Forward(plan))
 }
 

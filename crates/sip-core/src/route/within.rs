@@ -6,7 +6,7 @@ use sip_message::{CheckedHead, Method, NameAddr, Request, Uri};
 use smallvec::{SmallVec, smallvec};
 
 use crate::flow::Flow;
-use crate::proxy::record_route::{self, Sealed};
+use crate::proxy::record_route::{self, Opened};
 use crate::proxy::{Kind, Plan, Step, Target, TargetUri};
 use crate::registrar::binding::Q_DEFAULT;
 use crate::rejection::Rejection;
@@ -35,7 +35,7 @@ pub struct Routes<'a> {
     /// The first that does not.
     pub next: Option<NameAddr<'a>>,
     /// One of ours belongs to the dialog that the request claims.
-    sealed: Option<Sealed>,
+    sealed: Option<Opened>,
 }
 
 pub fn routes<'a>(turn: &Turn<'_>, request: &'a Request, head: &CheckedHead<'a>) -> Routes<'a> {
@@ -118,6 +118,7 @@ pub fn follow(
     flow: &Flow,
     request: &Request,
     screened: &Screened<'_>,
+    alias: Option<Flow>,
 ) -> Result<Course, Rejection> {
     let Screened { head, routes, .. } = screened;
     let is_ack = request.method() == Method::Ack;
@@ -143,14 +144,20 @@ pub fn follow(
         });
     };
     turn.shared.sources.verify(turn.now, flow);
-    match along(turn, screened, sealed) {
+    match along(turn, screened, sealed, alias) {
         Err(_) if is_ack => Ok(Course::Drop),
         course => course,
     }
 }
 
 /// RFC 3261 §16.5: the target set of such a request is its Request-URI alone; §16.6 step 6 and 7: the way there.
-fn along(turn: &Turn<'_>, screened: &Screened<'_>, sealed: Sealed) -> Result<Course, Rejection> {
+fn along(
+    turn: &Turn<'_>,
+    screened: &Screened<'_>,
+    opened: Opened,
+    alias: Option<Flow>,
+) -> Result<Course, Rejection> {
+    let Opened { sealed, peer } = opened;
     let mut routes_popped = screened.routes.own;
     let mut strict_route = None;
     let targets = match &screened.routes.next {
@@ -163,7 +170,7 @@ fn along(turn: &Turn<'_>, screened: &Screened<'_>, sealed: Sealed) -> Result<Cou
             let next = locate::next_hop(turn, &uri)?;
             smallvec![Target { uri: TargetUri::Unchanged, next, q: Q_DEFAULT }]
         }
-        None => locate::remote_target(turn, screened)?,
+        None => locate::remote_target(turn, screened, alias, peer)?,
     };
     let steps = smallvec![Step::new(targets)];
     let plan = Plan::new(steps, routes_popped, Kind::Within(sealed), screened.loop_hash);

@@ -3,7 +3,8 @@
 
 use crate::config::Listener;
 use crate::flow::Transport;
-use crate::proxy::record_route::{PARAM, hex};
+use crate::hex;
+use crate::proxy::record_route::PARAM;
 use crate::seal::{Purpose, Seal};
 
 /// 16 digits for the member, 16 for the MAC.
@@ -19,8 +20,8 @@ impl Token {
         let mac = mac(seal, call_id, &member);
         let mut token = [0; TOKEN_LENGTH];
         let (first, second) = token.split_at_mut(16);
-        hex(&member, first);
-        hex(&mac.to_be_bytes(), second);
+        hex::write(&member, first);
+        hex::write(&mac.to_be_bytes(), second);
         Self(token)
     }
 }

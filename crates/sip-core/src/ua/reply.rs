@@ -5,7 +5,7 @@ use bytes::Bytes;
 use sip_message::{Name, Request, write};
 
 use crate::flow::Flow;
-use crate::proxy::record_route::hex;
+use crate::hex;
 use crate::rejection::Rejection;
 use crate::seal::Purpose;
 use crate::turn::Turn;
@@ -56,6 +56,6 @@ pub fn tag(turn: &Turn<'_>, request: &Request) -> [u8; 16] {
     let call_id = request.header(Name::CallId).unwrap_or_default();
     let mac = turn.shared.seal.mac(Purpose::Tag, &[call_id, via]);
     let mut tag = [0; 16];
-    hex(&mac.to_be_bytes(), &mut tag);
+    hex::write(&mac.to_be_bytes(), &mut tag);
     tag
 }

@@ -50,6 +50,7 @@ impl Driver {
             limits: Limits { trusted, ..Limits::default() },
             forking: sip_core::config::Forking::default(),
             redirect_domains: Vec::new(),
+            nat: sip_core::config::Nat::default(),
             allow_inbound: false,
             allow_outbound: false,
             durable: false,

@@ -78,6 +78,26 @@ fn a_call_with_a_password() {
     assert!(sent[1].text.contains("far.example"), "§22.3: others' are not");
 }
 
+/// RFC 3261 §22.1 has the ACK repeat the credentials of its INVITE, and §22.3 ends them here: what alice answered us with
+/// never reaches bob.
+#[test]
+fn the_ack_of_a_call_with_a_password() {
+    let mut world = guarded();
+    register(&mut world, "bob", "sip:bob@192.0.2.20:5060", BOB);
+    let challenge = world.from(ALICE, &invite("a1"));
+    let answer = credentials(&challenge[0], "alice", "INVITE", "sip:bob@example.com", 1);
+    let sent = world.from(ALICE, &with(&invite("a1"), &answer, "2"));
+    let ok = world.from(BOB, &sent[1].reply(200, "b", "sip:bob@192.0.2.20:5060"));
+    let route = ok[0].header(Name::RecordRoute).to_owned();
+    let ack = invite("a9")
+        .replace("INVITE sip:bob@example.com", "ACK sip:bob@192.0.2.20:5060")
+        .replace("CSeq: 1 INVITE", &format!("CSeq: 2 ACK\nRoute: {route}\n{}", answer.trim_end()))
+        .replace("<sip:bob@example.com>", "<sip:bob@example.com>;tag=b");
+    let sent = world.from(ALICE, &ack);
+    assert_eq!(lines(&sent), ["ACK 192.0.2.20:5060"], "{ack}");
+    assert!(!sent[0].text.contains("Authorization"), "{}", sent[0].text);
+}
+
 /// S-7 spoof_identity.
 #[test]
 fn spoof_identity() {

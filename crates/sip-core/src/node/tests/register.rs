@@ -23,7 +23,7 @@ fn a_register_is_answered_with_its_binding() {
     let mut world = World::open();
     let sent = world.from(BOB, REGISTER);
     assert_eq!(lines(&sent), ["200 192.0.2.20:5060"]);
-    assert!(sent[0].header(Name::Contact).starts_with("<sip:bob@10.0.0.9:5060>;expires=3600"));
+    assert!(sent[0].header(Name::Contact).starts_with("<sip:bob@10.0.0.9:5060>;expires=120"));
     // RFC 3581 §4: the answer says where the request came from.
     assert!(sent[0].header(Name::Via).contains(";rport=5060;received=192.0.2.20"));
     assert!(matches!(world.events[..], [Event::BindingAdded { .. }]), "{:?}", world.events);

@@ -269,6 +269,7 @@ pub fn config() -> Config {
         },
         forking: crate::config::Forking::default(),
         redirect_domains: Vec::new(),
+        nat: crate::config::Nat::default(),
         allow_inbound: false,
         allow_outbound: false,
         durable: false,
