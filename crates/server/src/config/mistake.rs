@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
@@ -13,6 +13,16 @@ pub enum Severity {
     Warning,
     /// Nothing to mend: something to know. Never a reason to fail.
     Note,
+}
+
+impl Severity {
+    const fn name(self) -> &'static str {
+        match self {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Note => "note",
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -126,16 +136,23 @@ impl Findings {
 
     /// One object per mistake, one per line.
     pub fn json(&self) -> String {
-        let mut text = String::new();
-        for mistake in &self.mistakes {
+        self.objects().iter().map(|object| format!("{object}\n")).collect()
+    }
+
+    /// Each with the line it is in, from 1; 0 for none.
+    pub fn lines(&self) -> impl Iterator<Item = (&Mistake, u64)> {
+        self.mistakes.iter().map(|mistake| {
+            let line = mistake.span.as_ref().map(|span| position(&self.source, span.start).0);
+            (mistake, line.and_then(|line| u64::try_from(line).ok()).unwrap_or(0))
+        })
+    }
+
+    pub fn objects(&self) -> Vec<Value> {
+        let object = |mistake: &Mistake| {
             let place = mistake.span.as_ref().map(|span| position(&self.source, span.start));
-            let object = json!({
+            json!({
                 "v": 1,
-                "severity": match mistake.severity {
-                    Severity::Error => "error",
-                    Severity::Warning => "warning",
-                    Severity::Note => "note",
-                },
+                "severity": mistake.severity.name(),
                 "code": mistake.code,
                 "message": mistake.message,
                 "file": self.path,
@@ -144,11 +161,9 @@ impl Findings {
                 "span": mistake.span.as_ref().map(|s| [s.start, s.end]),
                 "label": mistake.label,
                 "help": mistake.help,
-            });
-            text.push_str(&object.to_string());
-            text.push('\n');
-        }
-        text
+            })
+        };
+        self.mistakes.iter().map(object).collect()
     }
 
     /// Workflow commands of GitHub, which shows them beside the line.
@@ -181,15 +196,15 @@ impl Findings {
 
     /// `2 errors, 1 warning`.
     pub fn summary(&self) -> String {
-        let counted = |n: usize, one: &str| format!("{n} {one}{}", if n == 1 { "" } else { "s" });
-        match (self.errors(), self.warnings()) {
-            (0, 0) => "no mistakes".to_owned(),
-            (0, warnings) => counted(warnings, "warning"),
-            (errors, 0) => counted(errors, "error"),
-            (errors, warnings) => {
-                format!("{}, {}", counted(errors, "error"), counted(warnings, "warning"))
-            }
-        }
+        let counts = [
+            (self.errors(), "error"),
+            (self.warnings(), "warning"),
+            (self.count(Severity::Note), "note"),
+        ];
+        let counted =
+            |(n, one): &(usize, &str)| format!("{n} {one}{}", if *n == 1 { "" } else { "s" });
+        let words: Vec<String> = counts.iter().filter(|(n, _)| *n > 0).map(counted).collect();
+        if words.is_empty() { "no mistakes".to_owned() } else { words.join(", ") }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The configuration: which file, what it says (`file.rs`), what that means (`meaning.rs`), and what is wrong with it
 //! (`mistake.rs`). The same road for `run`, `check` and every command that must find the server.
 
+pub mod change;
 pub mod dispatch;
 #[cfg(test)]
 mod dispatch_tests;
@@ -15,6 +16,7 @@ pub mod note;
 mod part;
 pub mod route;
 pub mod set;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -27,12 +29,17 @@ pub use mistake::{Findings, Mistake};
 use file::Written;
 
 /// A configuration that was read, with whatever is wrong with it.
+#[derive(Clone)]
 pub struct Loaded {
     /// Meaningless while `findings` has errors.
     pub settings: Settings,
     pub findings: Findings,
     /// None: no file, only defaults and flags.
     pub path: Option<PathBuf>,
+    /// What was said instead of the file.
+    pub flags: Flags,
+    /// Settings that the file says in vain.
+    pub overridden: Vec<&'static str>,
 }
 
 /// The file in force: `-c`, `$RINGWAY_CONFIG`, `./ringway.toml`, `/etc/ringway/ringway.toml`.
@@ -64,5 +71,7 @@ pub fn load(named: Option<&Path>, flags: &Flags) -> Loaded {
 fn read(shown: &str, source: &str, flags: &Flags, path: Option<PathBuf>) -> Loaded {
     let mut written = Written::parse(source);
     let settings = Settings::read(&mut written, flags);
-    Loaded { settings, findings: written.findings(shown, source), path }
+    let overridden = flags.named().filter(|path| written.says(path)).collect();
+    let findings = written.findings(shown, source);
+    Loaded { settings, findings, path, flags: flags.clone(), overridden }
 }
