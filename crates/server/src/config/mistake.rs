@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 pub enum Severity {
     Error,
     Warning,
+    /// What was written is less careful than the default. It may be meant.
+    Deviation,
     /// Nothing to mend: something to know. Never a reason to fail.
     Note,
 }
@@ -20,6 +22,7 @@ impl Severity {
         match self {
             Severity::Error => "error",
             Severity::Warning => "warning",
+            Severity::Deviation => "deviation",
             Severity::Note => "note",
         }
     }
@@ -53,6 +56,10 @@ impl Mistake {
 
     pub fn warning(code: &'static str, message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(code, message) }
+    }
+
+    pub fn deviation(code: &'static str, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Deviation, ..Self::error(code, message) }
     }
 
     pub fn note(code: &'static str, message: impl Into<String>) -> Self {
@@ -93,6 +100,10 @@ impl Findings {
         self.count(Severity::Warning)
     }
 
+    pub fn deviations(&self) -> usize {
+        self.count(Severity::Deviation)
+    }
+
     fn count(&self, severity: Severity) -> usize {
         self.mistakes.iter().filter(|m| m.severity == severity).count()
     }
@@ -111,6 +122,7 @@ impl Findings {
             let level = match mistake.severity {
                 Severity::Error => Level::ERROR,
                 Severity::Warning => Level::WARNING,
+                Severity::Deviation => Level::NOTE.with_name("deviation"),
                 Severity::Note => Level::NOTE,
             };
             let mut group = level
@@ -176,7 +188,7 @@ impl Findings {
             let level = match mistake.severity {
                 Severity::Error => "error",
                 Severity::Warning => "warning",
-                Severity::Note => "notice",
+                Severity::Deviation | Severity::Note => "notice",
             };
             let mut place = format!("file={}", property(&self.path));
             if let Some(span) = &mistake.span {
@@ -199,6 +211,7 @@ impl Findings {
         let counts = [
             (self.errors(), "error"),
             (self.warnings(), "warning"),
+            (self.deviations(), "deviation"),
             (self.count(Severity::Note), "note"),
         ];
         let counted =

@@ -2,6 +2,7 @@
 //! (`mistake.rs`). The same road for `run`, `check` and every command that must find the server.
 
 pub mod change;
+mod deviation;
 pub mod dispatch;
 #[cfg(test)]
 mod dispatch_tests;
@@ -34,6 +35,8 @@ pub struct Loaded {
     /// Meaningless while `findings` has errors.
     pub settings: Settings,
     pub findings: Findings,
+    /// Where it is less careful than the defaults: for `check` to tell.
+    pub deviations: Vec<Mistake>,
     /// None: no file, only defaults and flags.
     pub path: Option<PathBuf>,
     /// What was said instead of the file.
@@ -71,7 +74,8 @@ pub fn load(named: Option<&Path>, flags: &Flags) -> Loaded {
 fn read(shown: &str, source: &str, flags: &Flags, path: Option<PathBuf>) -> Loaded {
     let mut written = Written::parse(source);
     let settings = Settings::read(&mut written, flags);
+    let deviations = deviation::of(&written, &settings);
     let overridden = flags.named().filter(|path| written.says(path)).collect();
     let findings = written.findings(shown, source);
-    Loaded { settings, findings, path, flags: flags.clone(), overridden }
+    Loaded { settings, findings, deviations, path, flags: flags.clone(), overridden }
 }
