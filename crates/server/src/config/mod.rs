@@ -1,6 +1,8 @@
 //! The configuration: which file, what it says (`file.rs`), what that means (`meaning.rs`), and what is wrong with it
 //! (`mistake.rs`). The same road for `run`, `check` and every command that must find the server.
 
+pub mod change;
+mod deviation;
 pub mod dispatch;
 #[cfg(test)]
 mod dispatch_tests;
@@ -15,6 +17,7 @@ pub mod note;
 mod part;
 pub mod route;
 pub mod set;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -27,12 +30,19 @@ pub use mistake::{Findings, Mistake};
 use file::Written;
 
 /// A configuration that was read, with whatever is wrong with it.
+#[derive(Clone)]
 pub struct Loaded {
     /// Meaningless while `findings` has errors.
     pub settings: Settings,
     pub findings: Findings,
+    /// Where it is less careful than the defaults: for `check` to tell.
+    pub deviations: Vec<Mistake>,
     /// None: no file, only defaults and flags.
     pub path: Option<PathBuf>,
+    /// What was said instead of the file.
+    pub flags: Flags,
+    /// Settings that the file says in vain.
+    pub overridden: Vec<&'static str>,
 }
 
 /// The file in force: `-c`, `$RINGWAY_CONFIG`, `./ringway.toml`, `/etc/ringway/ringway.toml`.
@@ -64,5 +74,8 @@ pub fn load(named: Option<&Path>, flags: &Flags) -> Loaded {
 fn read(shown: &str, source: &str, flags: &Flags, path: Option<PathBuf>) -> Loaded {
     let mut written = Written::parse(source);
     let settings = Settings::read(&mut written, flags);
-    Loaded { settings, findings: written.findings(shown, source), path }
+    let deviations = deviation::of(&written, &settings);
+    let overridden = flags.named().filter(|path| written.says(path)).collect();
+    let findings = written.findings(shown, source);
+    Loaded { settings, findings, deviations, path, flags: flags.clone(), overridden }
 }
