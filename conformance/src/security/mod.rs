@@ -16,6 +16,7 @@ mod network;
 mod overload;
 mod pressure;
 mod relay;
+mod reload;
 mod replay;
 mod slow;
 
@@ -63,6 +64,13 @@ fn crashes() -> Vec<Case> {
             "R-4: SIGTERM with 100 calls: none is cut, new ones are refused",
             drain::drain,
         ),
+        ours(
+            "config_reload",
+            "R-20: 1,000 reloads while calls run, one in ten with a mistake: no call fails",
+            reload::config_reload,
+        )
+        .limit(240)
+        .alone(),
         ours("panic_task", "R-6: a panic costs the message that caused it", crash::panic_task),
         ours(
             "clock_jump",

@@ -234,6 +234,11 @@ impl Server {
         self.child.as_mut().context("it was not started")
     }
 
+    /// Where its configuration and its data are.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     pub fn id(&self) -> u32 {
         self.child.as_ref().map_or(0, Child::id)
     }

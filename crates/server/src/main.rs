@@ -6,6 +6,7 @@ mod cli;
 mod clock;
 mod config;
 mod observe;
+mod reload;
 mod resolver;
 mod shard;
 mod start;

@@ -24,7 +24,7 @@ use crate::clock::Clock;
 use crate::config::{DomainChoice, Settings};
 use crate::observe::Observer;
 use crate::observe::log::Log;
-use crate::resolver::{self, ResolverTask};
+use crate::resolver::{self, ResolverTask, Rules};
 use crate::shard::crash::CrashFolder;
 use crate::shard::worker::{self, Plan};
 use crate::shard::{Asker, Parts, Shell};
@@ -74,6 +74,8 @@ pub struct Running {
     pub accounts: store::Writer<Asker>,
     /// To be run by somebody, for names to be resolved.
     pub resolver: ResolverTask,
+    /// How it hears of other rules.
+    pub rules: watch::Sender<Rules>,
     /// Each worker's sockets, for looking at and for sending.
     pub sockets: Vec<WorkerSockets>,
     pub stop: watch::Sender<bool>,
@@ -120,7 +122,7 @@ pub async fn start(settings: &Settings, clock: Clock, log: Log) -> Result<Runnin
         bindings,
         bindings_left_out,
         accounts,
-        connections_max: connections_max(settings, &bound),
+        connections_max: connections_max(settings, bound.listeners.len(), bound.workers.len()),
         receive_buffer: bound.receive_buffer,
         skipped: bound.skipped.clone(),
     };
@@ -133,7 +135,7 @@ pub async fn start(settings: &Settings, clock: Clock, log: Log) -> Result<Runnin
         .as_ref()
         .map(|balance| gateway::members(&settings.dispatch, balance, &config));
     let (account_writer, writer) = store::writer(store);
-    let (questions, resolver) = resolver::resolver(&settings.resolver, clock);
+    let (questions, rules, resolver) = resolver::resolver(settings.resolver.clone(), clock);
     let parts = Parts {
         stateless: stateless.map(Arc::new),
         clock,
@@ -147,7 +149,7 @@ pub async fn start(settings: &Settings, clock: Clock, log: Log) -> Result<Runnin
     };
     let (shell, stop, threads, sockets) = start_workers(settings, parts, bound)?;
     let accounts = account_writer;
-    Ok(Running { shell, facts, writer, accounts, resolver, sockets, stop, threads })
+    Ok(Running { shell, facts, writer, accounts, resolver, rules, sockets, stop, threads })
 }
 
 pub type WorkerSockets = Vec<(ListenerId, Arc<AsyncSocket>)>;
@@ -191,7 +193,8 @@ pub fn stop(stop: &watch::Sender<bool>, threads: Vec<JoinHandle<()>>) {
     }
 }
 
-fn core_config(settings: &Settings, listeners: Vec<Listener>, domains: Domains) -> Config {
+/// What the settings mean to the core, given where it listens.
+pub fn core_config(settings: &Settings, listeners: Vec<Listener>, domains: Domains) -> Config {
     Config {
         listeners,
         domains,
@@ -286,14 +289,8 @@ pub fn uri(text: &str, domains: &Domains) -> String {
 
 /// The name we serve when nobody chose one. Passwords are bound to it, so the first choice is kept in the store: an
 /// address that changes does not lock everybody out.
-async fn auto_domain(store: &mut Store, addresses: &[IpAddr]) -> Result<String, StoreError> {
-    if let Some(domain) = store.domain().await? {
-        return Ok(domain);
-    }
-    let first = addresses.first().copied().unwrap_or(Ipv4Addr::LOCALHOST.into());
-    let domain = address::host(first);
-    store.set_domain(&domain).await?;
-    Ok(domain)
+pub fn auto_domain(addresses: &[IpAddr]) -> String {
+    address::host(addresses.first().copied().unwrap_or(Ipv4Addr::LOCALHOST.into()))
 }
 
 /// What we serve and under which other names, given the addresses we listen on.
@@ -302,16 +299,28 @@ pub async fn domains(
     listened: impl IntoIterator<Item = IpAddr>,
     store: &mut Store,
 ) -> Result<Domains, StoreError> {
+    let own = own_addresses(listened);
+    let served = match &settings.domains {
+        DomainChoice::Named(names) => names.clone(),
+        DomainChoice::Auto => vec![store.domain_or(&auto_domain(&own)).await?],
+    };
+    Ok(with_aliases(&served, &own))
+}
+
+/// Each once.
+pub fn own_addresses(listened: impl IntoIterator<Item = IpAddr>) -> Vec<IpAddr> {
     let mut own: Vec<IpAddr> = Vec::new();
     for ip in listened {
         if !own.contains(&ip) {
             own.push(ip);
         }
     }
-    let served: Vec<Box<str>> = match &settings.domains {
-        DomainChoice::Named(names) => names.iter().map(|name| name.as_str().into()).collect(),
-        DomainChoice::Auto => vec![auto_domain(store, &own).await?.into()],
-    };
+    own
+}
+
+/// The machine's own names are other names for the first domain.
+pub fn with_aliases(served: &[String], own: &[IpAddr]) -> Domains {
+    let served: Vec<Box<str>> = served.iter().map(|name| name.as_str().into()).collect();
     let mut aliases: Vec<(Box<str>, usize)> = Vec::new();
     let local = own.iter().any(IpAddr::is_loopback).then(|| "localhost".to_owned());
     for name in own.iter().map(|ip| address::host(*ip)).chain(address::host_name()).chain(local) {
@@ -321,7 +330,7 @@ pub async fn domains(
             aliases.push((name.into(), 0));
         }
     }
-    Ok(Domains { served, aliases })
+    Domains { served, aliases }
 }
 
 /// The account's secret as the core keeps it; `None` for a row without a usable one.
@@ -351,14 +360,14 @@ async fn load_accounts(store: &mut Store, shared: &Shared) -> Result<usize, Stor
 }
 
 /// As many as the settings say, but never so many that a descriptor is missing where it hurts.
-fn connections_max(settings: &Settings, bound: &Bound) -> usize {
+pub fn connections_max(settings: &Settings, listeners: usize, workers: usize) -> usize {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
         return settings.connections_max;
     };
     let raised = setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok();
     let limit = if raised { hard } else { soft };
-    let sockets = bound.listeners.len() * bound.workers.len() * 2 + bound.workers.len() * 4;
+    let sockets = listeners * workers * 2 + workers * 4;
     let left = limit.saturating_sub(DESCRIPTORS_KEPT + sockets as u64).max(1);
     settings.connections_max.min(usize::try_from(left).unwrap_or(usize::MAX))
 }

@@ -180,24 +180,31 @@ impl State {
             Input::Answer { ask, answer } => {
                 self.pending.answer(turn, ask, answer, &mut self.scratch);
             }
-            Input::Command(Command::Drain) => self.draining = true,
-            Input::Command(Command::Watch(bindings)) => {
-                for watched in bindings {
-                    self.keepalive.watch(turn, watched);
-                }
-            }
-            Input::Command(Command::Tend { nodes }) => {
-                let node = self.transactions.node();
-                self.prober.appoint(turn, Place { node, nodes });
-                self.registrant.appoint(turn, Place { node, nodes });
-            }
-            Input::Command(Command::Probe { gateway }) => {
-                self.prober.ask_now(turn, &gateway);
-            }
+            Input::Command(command) => return self.obey(turn, command),
             // Who still names the connection learns it from `SendFailed`.
             Input::FlowClosed { .. } | Input::Tick | Input::Config(_) => {}
         }
         self.advance(turn);
+    }
+
+    /// Whoever commands may be on his way to other nodes, and carries nothing out: what is due waits for its tick.
+    fn obey(&mut self, turn: &mut Turn<'_>, command: Command) {
+        match command {
+            Command::Drain => self.draining = true,
+            Command::Watch(bindings) => {
+                for watched in bindings {
+                    self.keepalive.watch(turn, watched);
+                }
+            }
+            Command::Tend { nodes } => {
+                let node = self.transactions.node();
+                self.prober.appoint(turn, Place { node, nodes });
+                self.registrant.appoint(turn, Place { node, nodes });
+            }
+            Command::Probe { gateway } => {
+                self.prober.ask_now(turn, &gateway);
+            }
+        }
     }
 
     /// Fires what is due. What the transactions have to tell may make them tell more.

@@ -91,6 +91,15 @@ impl Store {
         Ok(())
     }
 
+    /// The domain chosen earlier; the first time that is `first`, and it is kept.
+    pub async fn domain_or(&mut self, first: &str) -> Result<String, StoreError> {
+        if let Some(domain) = self.domain().await? {
+            return Ok(domain);
+        }
+        self.set_domain(first).await?;
+        Ok(first.to_owned())
+    }
+
     /// Writes back what the log holds and closes.
     pub async fn close(self) -> Result<(), StoreError> {
         Ok(self.connection.close().await?)

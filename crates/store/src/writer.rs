@@ -40,6 +40,8 @@ enum AccountJob {
     SetForwards(String, String, Forwards, oneshot::Sender<Result<bool, StoreError>>),
     AddAlias((String, String), (String, String), oneshot::Sender<Result<bool, StoreError>>),
     RemoveAlias((String, String), oneshot::Sender<Result<bool, StoreError>>),
+    Domain(String, oneshot::Sender<Result<String, StoreError>>),
+    SetGateways(Vec<GatewayRow>, oneshot::Sender<Result<(), StoreError>>),
 }
 
 /// The way in, from any thread.
@@ -154,6 +156,17 @@ impl<T> Writer<T> {
         self.ask(|reply| AccountJob::SetForwards(user, domain, forwards, reply)).await
     }
 
+    /// See [`Store::set_gateways`].
+    pub async fn set_gateways(&self, rows: Vec<GatewayRow>) -> Result<(), StoreError> {
+        self.ask(|reply| AccountJob::SetGateways(rows, reply)).await
+    }
+
+    /// See [`Store::domain_or`].
+    pub async fn domain_or(&self, first: &str) -> Result<String, StoreError> {
+        let first = first.to_owned();
+        self.ask(|reply| AccountJob::Domain(first, reply)).await
+    }
+
     async fn ask<R>(
         &self,
         job: impl FnOnce(oneshot::Sender<Result<R, StoreError>>) -> AccountJob,
@@ -238,6 +251,10 @@ impl Store {
             AccountJob::Forwards(reply) => drop(reply.send(self.forwards().await)),
             AccountJob::SetForwards(user, domain, forwards, reply) => {
                 drop(reply.send(self.set_forwards(&user, &domain, &forwards).await));
+            }
+            AccountJob::Domain(first, reply) => drop(reply.send(self.domain_or(&first).await)),
+            AccountJob::SetGateways(rows, reply) => {
+                drop(reply.send(self.set_gateways(&rows).await));
             }
         }
     }

@@ -21,7 +21,7 @@ pub enum ClientError {
     #[error("the server at {} stopped in the middle of its answer: {error}", path.display())]
     Broken { path: PathBuf, error: io::Error },
     #[error("{message}")]
-    Refused { code: String, message: String },
+    Refused { code: String, message: String, reply: Box<Value> },
 }
 
 /// What came back: the items, and the last line.
@@ -51,7 +51,8 @@ pub fn ask(socket: Option<&Path>, request: &Request) -> Result<Reply, ClientErro
         }
         let text =
             |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-        return Err(ClientError::Refused { code: text("code"), message: text("error") });
+        let (code, message) = (text("code"), text("error"));
+        return Err(ClientError::Refused { code, message, reply: Box::new(value) });
     }
     Err(broken(io::ErrorKind::UnexpectedEof.into()))
 }

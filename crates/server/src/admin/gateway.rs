@@ -1,6 +1,7 @@
 //! Gateways from outside: what is known of each, the operator's orders, a question asked at once, and what would become of
 //! a call. An order holds when it is answered, and after a restart.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -24,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Desk {
     pub(super) async fn gateways(&self, write: &mut OwnedWriteHalf) -> Result<Value, Refused> {
-        let (config, shared) = (&self.shell.config, &self.shell.shared);
+        let (config, shared) = (self.shell.config.load_full(), &self.shell.shared);
         for gateway in config.dispatcher.gateways() {
             let set = config
                 .dispatcher
@@ -37,10 +38,10 @@ impl Desk {
         Ok(json!({"v": 1, "ok": true, "count": config.dispatcher.gateways().len()}))
     }
 
-    fn known(&self, name: &str) -> Result<&Gateway, Refused> {
-        let dispatcher = &self.shell.config.dispatcher;
+    fn known(&self, name: &str) -> Result<Arc<Gateway>, Refused> {
+        let dispatcher = &self.shell.config.load().dispatcher;
         if let Some(gateway) = dispatcher.gateway(name) {
-            return Ok(gateway);
+            return Ok(Arc::clone(gateway));
         }
         let names: Vec<&str> = dispatcher.gateways().iter().map(|gateway| &*gateway.name).collect();
         let message = match names.as_slice() {
@@ -113,18 +114,18 @@ impl Desk {
         method: &str,
     ) -> Result<Value, Refused> {
         let source = source.and_then(|source| source.parse().ok());
-        let to = start::uri(to, &self.shell.config.domains);
-        let (from, source, port) = start::caller(from, source, &self.shell.config);
+        let (config, shared) = (&self.shell.config.load(), &self.shell.shared);
+        let to = start::uri(to, &config.domains);
+        let (from, source, port) = start::caller(from, source, config);
         let question = Question { method, to: &to, from: from.as_deref(), source, port };
         let mut out = Outbox::default();
         let now = self.shell.clock.now();
-        let (config, shared) = (&self.shell.config, &self.shell.shared);
         let mut turn = Turn { now, config, shared, draining: false, out: &mut out };
         let told = explain(&mut turn, &question).map_err(|why| Refused::new("bad-uri", why))?;
         let mut value = told_json(&told);
         if let Some(object) = value.as_object_mut() {
             object.insert("ok".to_owned(), true.into());
-            object.insert("config".to_owned(), json!(self.config_path));
+            object.insert("config".to_owned(), json!(self.in_force.path()));
         }
         Ok(value)
     }

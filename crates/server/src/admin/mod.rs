@@ -6,5 +6,6 @@ mod ban;
 pub mod client;
 pub mod forward;
 pub mod gateway;
+mod reload;
 pub mod request;
 pub mod server;

@@ -12,6 +12,10 @@ const PASSWORD_MAX: usize = 256;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
     Status,
+    /// The file again. `color`: how mistakes are to be shown.
+    Reload {
+        color: bool,
+    },
     /// Every binding, or one user's.
     Bindings {
         aor: Option<String>,
@@ -72,6 +76,7 @@ impl Request {
     pub fn to_json(&self) -> Value {
         match self {
             Request::Status => json!({"v": 1, "ask": "status"}),
+            Request::Reload { color } => json!({"v": 1, "ask": "reload", "color": color}),
             Request::Bindings { aor } => json!({"v": 1, "ask": "bindings", "aor": aor}),
             Request::Users => json!({"v": 1, "ask": "users"}),
             Request::UserAdd { name, password } => {
@@ -109,6 +114,10 @@ impl Request {
         let text = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
         Some(match value.get("ask")?.as_str()? {
             "status" => Request::Status,
+            "reload" => {
+                let color = value.get("color").and_then(Value::as_bool);
+                Request::Reload { color: color.unwrap_or(false) }
+            }
             "bindings" => Request::Bindings { aor: text("aor") },
             "users" => Request::Users,
             "user-add" => Request::UserAdd { name: text("name")?, password: text("password")? },
@@ -246,7 +255,8 @@ mod tests {
         let others = [alias, order, test, explain, Request::Gateways];
         let plain =
             [Request::Status, Request::Users, Request::Bans, Request::Bindings { aor: None }];
-        for request in plain.into_iter().chain([add, ban, unban, forward]).chain(others) {
+        let plain = plain.into_iter().chain([Request::Reload { color: true }]);
+        for request in plain.chain([add, ban, unban, forward]).chain(others) {
             assert_eq!(Request::from_json(&request.to_json()), Some(request));
         }
         assert_eq!(Request::from_json(&json!({"ask": "dance"})), None);

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,6 +23,7 @@ use tokio::net::{UnixListener, UnixStream};
 use super::forward::{self, Change};
 use super::request::{Name, Request, check_password};
 use crate::observe::log::timestamp;
+use crate::reload::InForce;
 use crate::shard::{Asker, Shell};
 use crate::start::{self, WorkerSockets};
 
@@ -33,8 +34,7 @@ pub struct Desk {
     pub shell: Arc<Shell>,
     pub accounts: Writer<Asker>,
     pub sockets: Vec<WorkerSockets>,
-    pub config_path: Option<PathBuf>,
-    pub auth_enabled: bool,
+    pub in_force: Rc<InForce>,
 }
 
 /// Binds the socket, taking over a file that nobody listens behind any more.
@@ -123,6 +123,7 @@ impl Desk {
     async fn answer(&self, request: Request, write: &mut OwnedWriteHalf) -> Result<Value, Refused> {
         match request {
             Request::Status => Ok(self.status()),
+            Request::Reload { color } => Ok(self.reload(color).await),
             Request::Bindings { aor } => self.bindings(aor, write).await,
             Request::Users => self.users(write).await,
             Request::UserAdd { name, password } => {
@@ -165,13 +166,13 @@ impl Desk {
                 let all = self.accounts.subscribers().await?;
                 let found = all.iter().find(|s| s.username == name.user && s.domain == name.domain);
                 let found = found.ok_or_else(|| unknown(&name))?;
-                Ok(credential_item(found, &start::listening(&self.shell.config)))
+                Ok(credential_item(found, &start::listening(&self.shell.config.load())))
             }
         }
     }
 
     pub(super) fn name(&self, text: &str) -> Result<Name, Refused> {
-        let domains = &self.shell.config.domains;
+        let domains = &self.shell.config.load().domains;
         let canonical = |host: &str| domains.canonical(host.as_bytes()).map(str::to_owned);
         Name::read(text, &domains.served, canonical).map_err(|why| Refused::new("bad-name", why))
     }
@@ -198,7 +199,7 @@ impl Desk {
         let (shared, now) = (&self.shell.shared, self.shell.clock.now());
         shared.accounts.remove(&name.aor());
         shared.aliases.remove_user(&name.aor());
-        let changed = shared.location.remove(&name.aor(), None, self.shell.config.durable);
+        let changed = shared.location.remove(&name.aor(), None, self.shell.config.load().durable);
         for event in &changed.events {
             self.shell.observer.event(now, event);
         }
@@ -285,6 +286,7 @@ impl Desk {
 
     fn status(&self) -> Value {
         let shell = &self.shell;
+        let (in_force, refused) = self.in_force.status();
         let (counters, sizes) = (&shell.observer.counters, shell.sizes());
         let counts = shell.shared.location.counts();
         let drops = |(_, socket): &(_, Arc<udp::AsyncSocket>)| {
@@ -302,9 +304,11 @@ impl Desk {
             "pid": std::process::id(),
             "uptime_s": shell.clock.uptime().as_secs(),
             "now": timestamp(shell.clock.now()),
-            "config": self.config_path,
-            "listen": start::listening(&shell.config),
-            "domains": shell.config.domains.served,
+            "config": in_force.get("file"),
+            "config_since": in_force.get("since"),
+            "needs_restart": in_force.get("needs_restart"),
+            "listen": start::listening(&shell.config.load()),
+            "domains": shell.config.load().domains.served,
             "workers": shell.links.len(),
             "nodes": shell.node_count(),
             "users": shell.shared.accounts.len(),
@@ -328,12 +332,12 @@ impl Desk {
             "kernel_drops": drops,
             "log_lines_dropped": shell.observer.log.dropped(),
             "counters": all,
-            "attention": self.attention(drops),
+            "attention": self.attention(drops, refused),
         })
     }
 
     /// What an operator should look at, in words; nothing when all is well.
-    fn attention(&self, drops: u64) -> Vec<String> {
+    fn attention(&self, drops: u64, refused: Option<String>) -> Vec<String> {
         let (observer, mut words) = (&self.shell.observer, Vec::new());
         let counters = &observer.counters;
         let mut note = |count: u64, text: &str| {
@@ -355,19 +359,23 @@ impl Desk {
                 shed * 100 / overload::ALL
             ));
         }
-        for gateway in self.shell.config.dispatcher.gateways() {
+        for gateway in self.shell.config.load().dispatcher.gateways() {
             if gateway.live.health() == State::Down && gateway.live.order() == Order::Enabled {
                 let note = self.shell.shared.gateways.note(&gateway.name).unwrap_or_default();
                 words.push(format!("gateway {} is down: {}", gateway.name, note.why));
             }
         }
-        for gateway in self.shell.config.dispatcher.gateways() {
+        for gateway in self.shell.config.load().dispatcher.gateways() {
             if gateway.live.registered() == Registered::Failed && !gateway.live.is_disabled() {
                 let note = self.shell.shared.gateways.registration(&gateway.name);
                 words.push(format!("not registered with {}: {}", gateway.name, note.why));
             }
         }
-        if !self.auth_enabled && self.shell.stateless.is_none() {
+        if let Some(why) = refused {
+            words.push(format!("the last reload was refused: {why}"));
+        }
+        let auth_enabled = self.in_force.settings().auth.enabled;
+        if !auth_enabled && self.shell.stateless.is_none() {
             words.push("auth.enabled = false: anybody may register as anybody".to_owned());
         }
         words

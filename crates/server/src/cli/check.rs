@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use super::{Global, exit, print};
-use crate::config::{Flags, note};
+use crate::config::{Flags, Loaded, note};
 
 /// Check a configuration: every mistake at once, with its place.
 #[derive(Debug, clap::Args)]
@@ -12,7 +12,9 @@ use crate::config::{Flags, note};
     ringway check -c /etc/ringway/ringway.toml\n  \
     ringway check --json          # one object per mistake\n  \
     ringway check --format github # marks in a pull request\n  \
-    ringway check --strict        # warnings count as well")]
+    ringway check --strict        # warnings and deviations count\n\n\
+    Errors are mistakes, warnings are dangerous. A deviation is what is less careful\n\
+    than the default: it may be meant, and `run` says nothing about it.")]
 pub struct Args {
     /// One JSON object per mistake, one per line.
     #[arg(long)]
@@ -26,7 +28,7 @@ pub struct Args {
         hide_possible_values = true
     )]
     format: Option<Format>,
-    /// Exit 1 on warnings too.
+    /// Exit 1 on warnings and deviations too.
     #[arg(long)]
     strict: bool,
 }
@@ -39,11 +41,12 @@ enum Format {
 }
 
 pub fn execute(global: &Global, args: &Args) -> u8 {
-    let mut loaded = global.load(Flags::default());
-    if loaded.findings.errors() == 0 {
-        loaded.findings.mistakes.extend(note::of(&loaded.settings));
+    let Loaded { mut findings, deviations, settings, path, .. } = global.load(Flags::default());
+    findings.mistakes.extend(deviations);
+    findings.sort();
+    if findings.errors() == 0 {
+        findings.mistakes.extend(note::of(&settings));
     }
-    let findings = &loaded.findings;
     let format = args.format.unwrap_or(if args.json { Format::Json } else { Format::Human });
     if format == Format::Json {
         print(&findings.json());
@@ -51,11 +54,11 @@ pub fn execute(global: &Global, args: &Args) -> u8 {
         print(&findings.github());
     } else {
         print(&findings.human(global.color()));
-        let place = match &loaded.path {
+        let place = match &path {
             Some(path) => path.display().to_string(),
             None => "no configuration found; the defaults".to_owned(),
         };
-        let verdict = match (findings.errors(), findings.warnings()) {
+        let verdict = match (findings.errors(), findings.mistakes.len()) {
             (0, 0) => format!("{place}: valid\n"),
             (0, _) => format!("{}. {place}: valid\n", findings.summary()),
             _ => format!(
@@ -65,6 +68,7 @@ pub fn execute(global: &Global, args: &Args) -> u8 {
         };
         let _ = std::io::stderr().write_all(verdict.as_bytes());
     }
-    let bad = findings.errors() > 0 || (args.strict && findings.warnings() > 0);
+    let strictly = findings.errors() + findings.warnings() + findings.deviations();
+    let bad = findings.errors() > 0 || (args.strict && strictly > 0);
     if bad { exit::NO } else { exit::YES }
 }

@@ -14,6 +14,7 @@ mod options;
 mod password;
 mod register;
 mod regs;
+mod reload;
 mod run;
 mod status;
 mod user;
@@ -124,6 +125,8 @@ enum Command {
     Run(run::Args),
     /// Check a configuration: every mistake at once, with its place.
     Check(check::Args),
+    /// Apply the file to the running server, all or nothing.
+    Reload(reload::Args),
     /// One screen about the running server.
     Status(status::Args),
     /// Accounts: add, list, show, passwd, rm.
@@ -169,6 +172,7 @@ pub fn main() -> u8 {
         None => print(START_PAGE),
         Some(Command::Run(args)) => run::execute(global, &args),
         Some(Command::Check(args)) => check::execute(global, &args),
+        Some(Command::Reload(args)) => reload::execute(global, &args),
         Some(Command::Status(args)) => status::execute(global, &args),
         Some(Command::User(args)) => user::execute(global, &args),
         Some(Command::Regs(args)) => regs::execute(global, &args),

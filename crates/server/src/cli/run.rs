@@ -22,6 +22,7 @@ use crate::admin;
 use crate::clock::Clock;
 use crate::config::{Balance, DomainChoice, Flags, Loaded, LogLevel, Settings};
 use crate::observe::log::Log;
+use crate::reload::InForce;
 use crate::shard::turn::Turn;
 use crate::shard::{Asker, Shell, TENDING, crash, spread};
 use crate::start::{self, Running, StartError};
@@ -133,7 +134,7 @@ impl Desk {
 }
 
 async fn serve(loaded: &Loaded, args: &Args, running: Running) -> u8 {
-    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hang_up)) = (
+    let (Ok(mut terminate), Ok(mut interrupt), Ok(hang_up)) = (
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),
         signal(SignalKind::hangup()),
@@ -156,12 +157,14 @@ async fn serve(loaded: &Loaded, args: &Args, running: Running) -> u8 {
     tokio::task::spawn_local(expire(Arc::clone(&shell)));
     let sockets = running.sockets.clone();
     tokio::task::spawn_local(spread::supervise(Arc::clone(&shell), settings.spread, sockets));
+    let (accounts, known) = (running.accounts.clone(), loaded.clone());
+    let in_force = Rc::new(InForce::new(known, Arc::clone(&shell), accounts, running.rules));
+    tokio::task::spawn_local(reload_on(hang_up, Rc::clone(&in_force)));
     let counter = admin::server::Desk {
         shell: Arc::clone(&shell),
         accounts: running.accounts.clone(),
         sockets: running.sockets.clone(),
-        config_path: loaded.path.clone(),
-        auth_enabled: settings.auth.enabled,
+        in_force: Rc::clone(&in_force),
     };
     if let Err(error) = open_admin(settings.admin.as_deref(), counter) {
         return fail(exit::NOT_STARTED, &error);
@@ -169,17 +172,12 @@ async fn serve(loaded: &Loaded, args: &Args, running: Running) -> u8 {
     greet(loaded, args, &shell, &running.facts);
     warn_of_small_buffer(&shell, &running.facts);
 
-    let first = loop {
-        tokio::select! {
-            _ = terminate.recv() => break "SIGTERM",
-            _ = interrupt.recv() => break "SIGINT",
-            _ = hang_up.recv() => {
-                let fields = [("why", "reload is not built yet; restart to apply a configuration".into())];
-                shell.observer.log.line(shell.clock.now(), LogLevel::Warn, "ignored_sighup", &fields);
-            }
-        }
+    let first = tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
     };
-    drain(&shell, settings.drain_timeout, first, &mut terminate, &mut interrupt).await;
+    let timeout = in_force.settings().drain_timeout;
+    drain(&shell, timeout, first, &mut terminate, &mut interrupt).await;
     if let Some(path) = &settings.admin {
         let _ = std::fs::remove_file(path);
     }
@@ -198,6 +196,14 @@ async fn serve(loaded: &Loaded, args: &Args, running: Running) -> u8 {
     shell.observer.log.line(shell.clock.now(), LogLevel::Info, "stopped", &[]);
     shell.observer.log.flush();
     exit::YES
+}
+
+/// Beside everything else: a file that is slow to read delays no end. Signals that come meanwhile are one.
+async fn reload_on(mut hang_up: Signal, in_force: Rc<InForce>) {
+    while hang_up.recv().await.is_some() {
+        // What came of it is in the log.
+        let _ = in_force.reload("SIGHUP").await;
+    }
 }
 
 fn open_admin(path: Option<&Path>, desk: admin::server::Desk) -> Result<(), String> {
@@ -270,7 +276,7 @@ async fn expire(shell: Arc<Shell>) {
     loop {
         every.tick().await;
         let now = shell.clock.now();
-        let changed = shell.shared.location.expire(now, EXPIRED_MAX, shell.config.durable);
+        let changed = shell.shared.location.expire(now, EXPIRED_MAX, shell.config.load().durable);
         for event in &changed.events {
             shell.observer.event(now, event);
         }
@@ -320,7 +326,7 @@ async fn drain(
 }
 
 fn greet(loaded: &Loaded, args: &Args, shell: &Shell, facts: &start::Facts) {
-    let (settings, config) = (&loaded.settings, &shell.config);
+    let (settings, config) = (&loaded.settings, &shell.config.load());
     let ms = u64::try_from(shell.clock.uptime().as_millis()).unwrap_or(u64::MAX);
     let listen = start::listening(config);
     if args.json {

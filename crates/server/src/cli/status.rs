@@ -85,6 +85,14 @@ fn screen(status: &Value, attention: &[String]) -> String {
     for line in attention {
         let _ = writeln!(page, "ATTENTION   {line}");
     }
+    let waits = words(status, "needs_restart");
+    if !waits.is_empty() {
+        let _ = writeln!(
+            page,
+            "restart     changed in the file, and not in force: {}",
+            waits.join(", ")
+        );
+    }
     let _ = writeln!(page, "listen      {}", words(status, "listen").join("  "));
     let _ = writeln!(page, "domains     {}", words(status, "domains").join(", "));
     if text("mode") == "stateless" {

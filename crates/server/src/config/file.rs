@@ -127,6 +127,11 @@ impl<'a> Written<'a> {
         self.source.get(span.clone()).unwrap_or_default()
     }
 
+    /// Whether `section.key` is written.
+    pub fn says(&self, path: &str) -> bool {
+        path.split_once('.').is_some_and(|(section, key)| self.value(section, key).is_some())
+    }
+
     pub(super) fn value(&self, section: &str, key: &str) -> Option<&Spanned<DeValue<'a>>> {
         self.root.get(section)?.get_ref().as_table()?.get(key)
     }

@@ -13,6 +13,7 @@ use super::dispatch::{self, Around, Balance, Dispatch};
 use super::file::{At, Written};
 use super::limit;
 use super::mistake::{Mistake, nearest};
+use super::table::{self, Table};
 use super::{dns, duration};
 use crate::resolver::Rules;
 
@@ -76,6 +77,8 @@ pub struct Settings {
     pub balance: Option<Balance>,
     /// Gateways, sets and routes.
     pub dispatch: Dispatch,
+    /// What is written as tables, to tell two files from one another.
+    pub tables: Vec<Table>,
     /// Stream connections at the same time.
     pub connections_max: usize,
     pub dns: Dns,
@@ -108,6 +111,20 @@ pub struct Flags {
     pub log: Option<String>,
 }
 
+impl Flags {
+    /// The settings they stand for, `section.key`.
+    pub fn named(&self) -> impl Iterator<Item = &'static str> {
+        let all = [
+            ("sip.listen", !self.listen.is_empty()),
+            ("sip.domains", !self.domains.is_empty()),
+            ("store.url", self.store.is_some()),
+            ("admin.socket", self.admin.is_some()),
+            ("log.level", self.log.is_some()),
+        ];
+        all.into_iter().filter(|(_, is_given)| *is_given).map(|(path, _)| path)
+    }
+}
+
 impl Settings {
     /// Reads every setting, noting what is wrong in `written`. Meaningless unless no error was noted.
     pub fn read(written: &mut Written<'_>, flags: &Flags) -> Self {
@@ -135,6 +152,7 @@ impl Settings {
             spread: spread(written),
             balance: None,
             dispatch: Dispatch::default(),
+            tables: table::read(written),
             connections_max: count(written, "limits", "connections", 1..=1_000_000)
                 .unwrap_or(20_000),
             dns,

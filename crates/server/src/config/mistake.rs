@@ -5,14 +5,27 @@ use std::ops::Range;
 
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
     Error,
     Warning,
+    /// What was written is less careful than the default. It may be meant.
+    Deviation,
     /// Nothing to mend: something to know. Never a reason to fail.
     Note,
+}
+
+impl Severity {
+    const fn name(self) -> &'static str {
+        match self {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Deviation => "deviation",
+            Severity::Note => "note",
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -43,6 +56,10 @@ impl Mistake {
 
     pub fn warning(code: &'static str, message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(code, message) }
+    }
+
+    pub fn deviation(code: &'static str, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Deviation, ..Self::error(code, message) }
     }
 
     pub fn note(code: &'static str, message: impl Into<String>) -> Self {
@@ -83,6 +100,10 @@ impl Findings {
         self.count(Severity::Warning)
     }
 
+    pub fn deviations(&self) -> usize {
+        self.count(Severity::Deviation)
+    }
+
     fn count(&self, severity: Severity) -> usize {
         self.mistakes.iter().filter(|m| m.severity == severity).count()
     }
@@ -101,6 +122,7 @@ impl Findings {
             let level = match mistake.severity {
                 Severity::Error => Level::ERROR,
                 Severity::Warning => Level::WARNING,
+                Severity::Deviation => Level::NOTE.with_name("deviation"),
                 Severity::Note => Level::NOTE,
             };
             let mut group = level
@@ -126,16 +148,23 @@ impl Findings {
 
     /// One object per mistake, one per line.
     pub fn json(&self) -> String {
-        let mut text = String::new();
-        for mistake in &self.mistakes {
+        self.objects().iter().map(|object| format!("{object}\n")).collect()
+    }
+
+    /// Each with the line it is in, from 1; 0 for none.
+    pub fn lines(&self) -> impl Iterator<Item = (&Mistake, u64)> {
+        self.mistakes.iter().map(|mistake| {
+            let line = mistake.span.as_ref().map(|span| position(&self.source, span.start).0);
+            (mistake, line.and_then(|line| u64::try_from(line).ok()).unwrap_or(0))
+        })
+    }
+
+    pub fn objects(&self) -> Vec<Value> {
+        let object = |mistake: &Mistake| {
             let place = mistake.span.as_ref().map(|span| position(&self.source, span.start));
-            let object = json!({
+            json!({
                 "v": 1,
-                "severity": match mistake.severity {
-                    Severity::Error => "error",
-                    Severity::Warning => "warning",
-                    Severity::Note => "note",
-                },
+                "severity": mistake.severity.name(),
                 "code": mistake.code,
                 "message": mistake.message,
                 "file": self.path,
@@ -144,11 +173,9 @@ impl Findings {
                 "span": mistake.span.as_ref().map(|s| [s.start, s.end]),
                 "label": mistake.label,
                 "help": mistake.help,
-            });
-            text.push_str(&object.to_string());
-            text.push('\n');
-        }
-        text
+            })
+        };
+        self.mistakes.iter().map(object).collect()
     }
 
     /// Workflow commands of GitHub, which shows them beside the line.
@@ -161,7 +188,7 @@ impl Findings {
             let level = match mistake.severity {
                 Severity::Error => "error",
                 Severity::Warning => "warning",
-                Severity::Note => "notice",
+                Severity::Deviation | Severity::Note => "notice",
             };
             let mut place = format!("file={}", property(&self.path));
             if let Some(span) = &mistake.span {
@@ -181,15 +208,16 @@ impl Findings {
 
     /// `2 errors, 1 warning`.
     pub fn summary(&self) -> String {
-        let counted = |n: usize, one: &str| format!("{n} {one}{}", if n == 1 { "" } else { "s" });
-        match (self.errors(), self.warnings()) {
-            (0, 0) => "no mistakes".to_owned(),
-            (0, warnings) => counted(warnings, "warning"),
-            (errors, 0) => counted(errors, "error"),
-            (errors, warnings) => {
-                format!("{}, {}", counted(errors, "error"), counted(warnings, "warning"))
-            }
-        }
+        let counts = [
+            (self.errors(), "error"),
+            (self.warnings(), "warning"),
+            (self.deviations(), "deviation"),
+            (self.count(Severity::Note), "note"),
+        ];
+        let counted =
+            |(n, one): &(usize, &str)| format!("{n} {one}{}", if *n == 1 { "" } else { "s" });
+        let words: Vec<String> = counts.iter().filter(|(n, _)| *n > 0).map(counted).collect();
+        if words.is_empty() { "no mistakes".to_owned() } else { words.join(", ") }
     }
 }
 

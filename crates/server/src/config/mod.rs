@@ -2,6 +2,8 @@
 //! (`mistake.rs`). The same road for `run`, `check` and every command that must find the server.
 
 mod account;
+pub mod change;
+mod deviation;
 pub mod dispatch;
 #[cfg(test)]
 mod dispatch_tests;
@@ -16,6 +18,7 @@ pub mod note;
 mod part;
 pub mod route;
 pub mod set;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -28,12 +31,19 @@ pub use mistake::{Findings, Mistake};
 use file::Written;
 
 /// A configuration that was read, with whatever is wrong with it.
+#[derive(Clone)]
 pub struct Loaded {
     /// Meaningless while `findings` has errors.
     pub settings: Settings,
     pub findings: Findings,
+    /// Where it is less careful than the defaults: for `check` to tell.
+    pub deviations: Vec<Mistake>,
     /// None: no file, only defaults and flags.
     pub path: Option<PathBuf>,
+    /// What was said instead of the file.
+    pub flags: Flags,
+    /// Settings that the file says in vain.
+    pub overridden: Vec<&'static str>,
 }
 
 /// The file in force: `-c`, `$RINGWAY_CONFIG`, `./ringway.toml`, `/etc/ringway/ringway.toml`.
@@ -65,5 +75,8 @@ pub fn load(named: Option<&Path>, flags: &Flags) -> Loaded {
 fn read(shown: &str, source: &str, flags: &Flags, path: Option<PathBuf>) -> Loaded {
     let mut written = Written::parse(source);
     let settings = Settings::read(&mut written, flags);
-    Loaded { settings, findings: written.findings(shown, source), path }
+    let deviations = deviation::of(&written, &settings);
+    let overridden = flags.named().filter(|path| written.says(path)).collect();
+    let findings = written.findings(shown, source);
+    Loaded { settings, findings, deviations, path, flags: flags.clone(), overridden }
 }

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::Duration;
@@ -22,7 +22,8 @@ const GATHER: Duration = Duration::from_millis(20);
 const VALUE_MAX: usize = 512;
 
 pub struct Log {
-    level: LogLevel,
+    /// A `LogLevel` as a number.
+    level: AtomicU8,
     json: bool,
     color: bool,
     lines: SyncSender<Entry>,
@@ -70,11 +71,17 @@ impl Log {
         // Without the thread lines are dropped and counted: the server is worth more than its log.
         let _ = thread::Builder::new().name("log".into()).spawn(move || write_lines(&receiver));
         let color = terminal && std::env::var_os("NO_COLOR").is_none();
+        let level = AtomicU8::new(level as u8);
         Self { level, json, color, lines: sender, dropped: AtomicU64::new(0) }
     }
 
+    /// From the next line on.
+    pub fn set_level(&self, level: LogLevel) {
+        self.level.store(level as u8, Ordering::Relaxed);
+    }
+
     pub fn wants(&self, level: LogLevel) -> bool {
-        level <= self.level
+        level as u8 <= self.level.load(Ordering::Relaxed)
     }
 
     /// Ask [`wants`](Self::wants) first where making the fields costs something.

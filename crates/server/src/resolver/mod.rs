@@ -20,7 +20,7 @@ use hickory_resolver::config::{
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use sip_core::locate::{Query, Resolution};
 use sip_core::time::Instant;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
@@ -78,6 +78,7 @@ pub type Questions = mpsc::Sender<Asked>;
 /// To be run by somebody. Ends when nobody can ask any more.
 pub struct ResolverTask {
     asked: mpsc::Receiver<Asked>,
+    rules: watch::Receiver<Rules>,
     clock: Clock,
     hosts: Option<Hosts>,
     resolver: Option<TokioResolver>,
@@ -87,22 +88,22 @@ pub struct ResolverTask {
     waiting: HashMap<Query, Vec<Asker>>,
 }
 
-pub fn resolver(rules: &Rules, clock: Clock) -> (Questions, ResolverTask) {
+/// Other rules may be sent later; without anybody who could, those of the start stay.
+pub fn resolver(rules: Rules, clock: Clock) -> (Questions, watch::Sender<Rules>, ResolverTask) {
     let (questions, asked) = mpsc::channel(WAITING_MAX);
-    let servers = match rules.servers.as_slice() {
-        [] => machine_servers(Path::new(RESOLV_CONF)),
-        named => named.to_vec(),
-    };
-    let task = ResolverTask {
+    let (changes, rules) = watch::channel(rules);
+    let mut task = ResolverTask {
         asked,
+        rules,
         clock,
-        hosts: rules.hosts.clone().map(Hosts::new),
-        resolver: build(&servers, rules.query_timeout),
-        query_timeout: rules.query_timeout,
+        hosts: None,
+        resolver: None,
+        query_timeout: Duration::ZERO,
         outstanding: Arc::new(Semaphore::new(OUTSTANDING_MAX)),
         waiting: HashMap::new(),
     };
-    (questions, task)
+    task.obey();
+    (questions, changes, task)
 }
 
 /// The `nameserver` lines of resolv.conf(5). Search lists are not for SIP: a host name in a URI is complete.
@@ -140,21 +141,36 @@ fn build(servers: &[SocketAddr], query_timeout: Duration) -> Option<TokioResolve
 }
 
 impl ResolverTask {
+    /// The rules as they are now, from the next question on. Those under way are asked to their end.
+    fn obey(&mut self) {
+        let rules = self.rules.borrow_and_update().clone();
+        let servers = match rules.servers.as_slice() {
+            [] => machine_servers(Path::new(RESOLV_CONF)),
+            named => named.to_vec(),
+        };
+        self.hosts = rules.hosts.map(Hosts::new);
+        self.resolver = build(&servers, rules.query_timeout);
+        self.query_timeout = rules.query_timeout;
+    }
+
     /// `answered` hears what came of each question, and who asked it.
     pub async fn run(mut self, mut answered: impl FnMut(&[Asker], &Resolution)) {
         let mut tasks: JoinSet<(Query, Resolution)> = JoinSet::new();
         loop {
             tokio::select! {
-                asked = self.asked.recv() => match asked {
-                    Some(asked) => self.ask(asked, &mut tasks, &mut answered),
-                    None => return,
-                },
+                // Whoever asks after the rules have changed gets the new ones.
+                biased;
+                Ok(()) = self.rules.changed() => self.obey(),
                 Some(done) = tasks.join_next() => {
                     // A task that panicked has told nobody which question it had; its askers are answered by their deadline.
                     let Ok((query, resolution)) = done else { continue };
                     let askers = self.waiting.remove(&query).unwrap_or_default();
                     answered(&askers, &resolution);
                 }
+                asked = self.asked.recv() => match asked {
+                    Some(asked) => self.ask(asked, &mut tasks, &mut answered),
+                    None => return,
+                },
             }
         }
     }

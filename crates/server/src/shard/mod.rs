@@ -14,6 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use sip_core::config::Config;
 use sip_core::input::{Command, Input};
@@ -47,7 +48,8 @@ pub type Asker = (u16, AskId);
 
 pub struct Shell {
     pub clock: Clock,
-    pub config: Arc<Config>,
+    /// In force now; `adopt` puts another in its place.
+    pub config: ArcSwap<Config>,
     pub shared: Arc<Shared>,
     pub observer: Observer,
     pub streams: Streams,
@@ -58,7 +60,7 @@ pub struct Shell {
     pub links: Vec<WorkerLink>,
     pub crash: CrashFolder,
     /// Set: this is a stateless proxy, and there are no nodes.
-    pub stateless: Option<Arc<stateless::Settings>>,
+    pub stateless: Option<ArcSwap<stateless::Settings>>,
     pub draining: AtomicBool,
     /// How the kernel chooses the worker of a datagram now.
     pub spread_random: AtomicBool,
@@ -110,9 +112,8 @@ impl Shell {
             panics: AtomicU32::new(0),
         };
         let all = opens.len() * NODES_PER_WORKER;
-        let is_probing = config.dispatcher.gateways().iter().any(|gateway| gateway.probe.is_some());
-        // A stateless proxy needs one for its probes, or none.
-        let count = if stateless.is_some() { usize::from(is_probing) } else { all };
+        // A stateless proxy has one for its probes, which may come by a reload.
+        let count = if stateless.is_some() { 1 } else { all };
         let count = u16::try_from(count).unwrap_or(u16::MAX);
         let nodes = (0..count).map(cell).collect();
         let link = |opens| WorkerLink {
@@ -126,7 +127,7 @@ impl Shell {
         let draining = AtomicBool::new(false);
         Self {
             clock,
-            config,
+            config: ArcSwap::new(config),
             shared,
             observer,
             streams,
@@ -134,7 +135,7 @@ impl Shell {
             questions,
             links,
             crash,
-            stateless,
+            stateless: stateless.map(ArcSwap::new),
             draining,
             spread_random: AtomicBool::new(false),
             nodes,
@@ -166,7 +167,7 @@ impl Shell {
             out.clear();
             if cell.panics.fetch_add(1, Ordering::Relaxed) + 1 >= PANICS_MAX {
                 cell.panics.store(0, Ordering::Relaxed);
-                *node = Node::new(index, Arc::clone(&self.config), Arc::clone(&self.shared));
+                *node = Node::new(index, self.config.load_full(), Arc::clone(&self.shared));
                 if index == TENDING {
                     node.handle(now, self.tend(), out);
                 }
@@ -180,7 +181,7 @@ impl Shell {
 
     /// A gateway as the store keeps it.
     pub fn gateway_row(&self, name: &str) -> Option<store::GatewayRow> {
-        let dispatcher = &self.config.dispatcher;
+        let dispatcher = &self.config.load().dispatcher;
         start::gateway::row(dispatcher.gateway(name)?, dispatcher, &self.shared)
     }
 
@@ -251,6 +252,21 @@ impl Shell {
         let mut out = Outbox::default();
         for (index, list) in (0..).zip(found).filter(|(_, list)| !list.is_empty()) {
             self.handle(now, index, Input::Command(Command::Watch(list)), &mut out);
+        }
+    }
+
+    /// Another configuration, for every message from now on. It changes nothing of what is under way.
+    pub fn adopt(&self, config: &Arc<Config>, stateless: Option<Arc<stateless::Settings>>) {
+        self.config.store(Arc::clone(config));
+        if let (Some(place), Some(stateless)) = (&self.stateless, stateless) {
+            place.store(stateless);
+        }
+        let mut out = Outbox::default();
+        for index in 0..self.nodes.len() {
+            if let Ok(index) = u16::try_from(index) {
+                let input = Input::Config(Arc::clone(config));
+                self.handle(self.clock.now(), index, input, &mut out);
+            }
         }
     }
 

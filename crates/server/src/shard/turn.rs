@@ -6,13 +6,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use sip_core::flow::{Flow, ListenerId};
 use sip_core::input::{Answer, Input};
 use sip_core::locate::Resolution;
 use sip_core::output::{Ask, ClientToken, Event, Outbox, Question, Transmit};
 use sip_core::route::{early, nat};
-use sip_core::stateless::Forwarder;
+use sip_core::stateless::{Forwarder, Settings};
 use sip_core::time::Instant;
 use sip_core::transaction::Branch;
 use store::BanWrite;
@@ -60,15 +61,16 @@ impl Turn {
     /// `sockets`: this thread's, by listener.
     pub fn new(shell: Arc<Shell>, sockets: &[(ListenerId, Arc<AsyncSocket>)]) -> Self {
         let mut udp: Vec<Option<Udp>> = Vec::new();
-        udp.resize_with(shell.config.listeners.len(), || None);
+        udp.resize_with(shell.config.load().listeners.len(), || None);
         for (listener, socket) in sockets {
             if let Some(place) = udp.get_mut(usize::from(listener.0)) {
                 *place =
                     Some(Udp { socket: Arc::clone(socket), outgoing: Outgoing::new().merging() });
             }
         }
-        let settings = shell.stateless.clone();
-        let forwarder = settings.map(|set| Forwarder::new(set, shell.shared.seal.clone()));
+        let settings = shell.stateless.as_ref();
+        let forwarder =
+            settings.map(|set| Forwarder::new(set.load_full(), shell.shared.seal.clone()));
         Self {
             shell,
             outbox: Outbox::default(),
@@ -115,13 +117,14 @@ impl Turn {
     /// There is too much to do, or a flood: what can be turned away is, before anybody waits for a node.
     fn refuse_early(&mut self, now: Instant, flow: Flow, raw: &[u8]) -> bool {
         let Self { shell, outbox, scratch, .. } = self;
-        let (config, shared) = (&shell.config, &shell.shared);
+        let shared = &shell.shared;
         let is_quiet = shared.overload.share() == 0 && !shared.sources.are_flooding(now);
         // What a member of the set sends was let in by us before.
-        if is_quiet || shell.stateless.as_ref().is_some_and(|set| set.has_member(flow.remote.ip()))
-        {
+        let is_member = |set: &ArcSwap<Settings>| set.load().has_member(flow.remote.ip());
+        if is_quiet || shell.stateless.as_ref().is_some_and(is_member) {
             return false;
         }
+        let config = &shell.config.load();
         let mut turn = sip_core::turn::Turn { now, config, shared, draining: false, out: outbox };
         early::refuse(&mut turn, &flow, raw, scratch)
     }
@@ -129,16 +132,17 @@ impl Turn {
     /// A whole message of a stateless proxy: no node, no lock.
     fn forward(&mut self, now: Instant, flow: Flow, raw: &[u8]) {
         let Self { shell, outbox, forwarder, .. } = self;
-        let Some(forwarder) = forwarder else { return };
+        let (Some(forwarder), Some(settings)) = (forwarder, &shell.stateless) else { return };
+        forwarder.renew(&settings.load());
         let draining = shell.draining.load(Ordering::Relaxed);
         let handled = catch_unwind(AssertUnwindSafe(|| {
-            let (config, shared) = (&shell.config, &shell.shared);
+            let (config, shared) = (&shell.config.load(), &shell.shared);
             let mut turn = sip_core::turn::Turn { now, config, shared, draining, out: outbox };
             let bytes = Bytes::copy_from_slice(raw);
             crash::test_hook(&bytes);
             forwarder.handle(&mut turn, &flow, bytes)
         }));
-        if matches!(handled, Ok(false)) && shell.node_count() > 0 {
+        if matches!(handled, Ok(false)) {
             let input = Input::Message { flow, bytes: Bytes::copy_from_slice(raw) };
             shell.handle(now, TENDING, input, outbox);
         }

@@ -113,12 +113,7 @@ pub async fn recall(
             shared.gateways.set_health(&name, health, health_note);
         }
     }
-    let rows: Vec<GatewayRow> = dispatcher
-        .gateways()
-        .iter()
-        .filter_map(|gateway| row(gateway, dispatcher, shared))
-        .collect();
-    store.set_gateways(&rows).await
+    store.set_gateways(&rows(dispatcher, shared)).await
 }
 
 /// Where gateways send from: they are not limited as strangers are.
@@ -129,6 +124,12 @@ fn peers(dispatcher: &Dispatcher) -> Vec<Network> {
         gateway.sources.iter().copied().chain(own).collect::<Vec<_>>()
     };
     dispatcher.gateways().iter().flat_map(of).collect()
+}
+
+/// All of them as the store keeps them.
+pub fn rows(dispatcher: &Dispatcher, shared: &Shared) -> Vec<GatewayRow> {
+    let gateways = dispatcher.gateways().iter();
+    gateways.filter_map(|gateway| row(gateway, dispatcher, shared)).collect()
 }
 
 /// A gateway as the store keeps it.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -22,7 +22,7 @@ pub struct Streams {
     table: Mutex<Table>,
     /// Never reused while the process lives; 0 is no connection.
     next: AtomicU64,
-    connections_max: usize,
+    connections_max: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -49,7 +49,13 @@ struct Counts {
 
 impl Streams {
     pub fn new(connections_max: usize) -> Self {
+        let connections_max = AtomicUsize::new(connections_max);
         Self { table: Mutex::default(), next: AtomicU64::new(1), connections_max }
+    }
+
+    /// From the next connection on. Those above it stay until they end or make room.
+    pub fn limit(&self, connections_max: usize) {
+        self.connections_max.store(connections_max, Ordering::Relaxed);
     }
 
     pub fn len(&self) -> usize {
@@ -68,7 +74,7 @@ impl Streams {
         if !exempt && (counts.unproven >= UNPROVEN_PER_IP_MAX || counts.all >= PER_IP_MAX) {
             return Err(Refusal);
         }
-        if table.by_id.len() >= self.connections_max {
+        if table.by_id.len() >= self.connections_max.load(Ordering::Relaxed) {
             let (_, oldest) = table.unproven.first().copied().ok_or(Refusal)?;
             if let Some(evicted) = table.remove(oldest) {
                 evicted.close();
@@ -222,6 +228,18 @@ mod tests {
         assert!(streams.admit(at(5, 1), ListenerId(0), false).is_err());
         streams.remove(known.id);
         assert!(streams.admit(at(5, 1), ListenerId(0), false).is_ok());
+    }
+
+    #[test]
+    fn the_limit_can_change() {
+        let streams = Streams::new(1);
+        let first = streams.admit(at(1, 1), ListenerId(0), true).expect("room");
+        assert!(streams.admit(at(2, 1), ListenerId(0), true).is_err());
+        streams.limit(2);
+        let second = streams.admit(at(2, 1), ListenerId(0), true).expect("room");
+        streams.limit(1);
+        assert!(!first.is_closing() && !second.is_closing(), "who is there stays");
+        assert!(streams.admit(at(3, 1), ListenerId(0), true).is_err());
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub async fn accept(worker: Rc<Worker>, listener_id: ListenerId, listener: TcpLi
             counters.dropped_banned.one();
             continue;
         }
-        let trusted = shell.config.limits.trusts(remote.ip());
+        let trusted = shell.config.load().limits.trusts(remote.ip());
         let Ok(connection) = worker.shell.streams.admit(remote, listener_id, trusted) else {
             counters.connections_refused.one();
             continue;
@@ -92,7 +92,7 @@ async fn open(worker: &Worker, connection: &Connection) -> io::Result<TcpStream>
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
-    if let Some(listener) = worker.shell.config.listener(connection.listener) {
+    if let Some(listener) = worker.shell.config.load().listener(connection.listener) {
         // From the address our Via names.
         socket.bind(SocketAddr::new(listener.address.ip(), 0))?;
     }

@@ -1,6 +1,6 @@
 //! `ringway check` as an operator sees it: all mistakes of a file in one run.
 
-use crate::world::Folder;
+use crate::world::{Folder, Server};
 
 const WRONG: &str = r#"[sip]
 domains = ["office.example.com", "sip:office"]
@@ -71,6 +71,27 @@ fn a_warning_is_no_error_unless_strict() {
     assert_eq!(folder.run(&["check", "-c", "missing.toml"], "").code, 1);
     assert_eq!(folder.run(&["check"], "").code, 0);
     assert!(Folder::empty().run(&["check"], "").err.contains("no configuration found"));
+}
+
+/// Less careful than the default: told by `check`, counted by `--strict`, and nothing `run` nags about.
+#[test]
+fn deviations_from_the_defaults_are_told() {
+    let folder = Folder::new();
+    let file =
+        "[sip]\ndomains = [\"127.0.0.1\"]\nallow_inbound = true\n[auth]\nban = { after = 0 }\n";
+    folder.write("ringway.toml", file);
+    let done = folder.run(&["check"], "");
+    assert_eq!(done.code, 0, "{done:?}");
+    insta::assert_snapshot!("deviations", done.out + &done.err);
+    assert_eq!(folder.run(&["check", "--strict"], "").code, 1);
+    let github = folder.run(&["check", "--format", "github"], "").out;
+    assert!(github.starts_with("::notice file=ringway.toml,line=3,"), "{github}");
+    let server = Server::start(&folder, &[]);
+    folder.write("ringway.toml", &file.replace("after = 0", "after = 30"));
+    let reloaded = folder.run(&["reload"], "");
+    assert!(reloaded.err.starts_with("ringway.toml is in force"), "{reloaded:?}");
+    let err = server.stop().err;
+    assert!(!err.contains("foreign-callers"), "{err}");
 }
 
 /// A note is nothing to mend: it never makes `check` fail.

@@ -3,7 +3,7 @@
 use crate::world::{Folder, Phone, Server, header};
 
 /// Two registered phones and an INVITE from alice that rings at bob; the INVITE as bob got it.
-fn ringing(folder: &Folder) -> (Server, Phone, Phone, String) {
+pub fn ringing(folder: &Folder) -> (Server, Phone, Phone, String) {
     folder.write("pw", "secret\n");
     for name in ["alice@127.0.0.1", "bob@127.0.0.1"] {
         folder.ok(&["user", "add", name, "--password-file", "pw"]);
@@ -32,7 +32,7 @@ fn invite(alice: &mut Phone) {
     alice.send(&request);
 }
 
-fn answer(invite: &str, status: &str) -> String {
+pub fn answer(invite: &str, status: &str) -> String {
     let mut text = format!("SIP/2.0 {status}\r\n");
     for line in invite.lines() {
         let name = line.split(':').next().unwrap_or_default().to_ascii_lowercase();

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::thread;
 
-use crate::world::{Folder, Phone, Server, header, status};
+use crate::world::{Folder, Line, Phone, Server, header, status};
 
 /// A server on the configuration of that folder, with these accounts; the password of each is `secret`.
 fn start(name: &str, users: &[&str]) -> (Folder, Server) {
@@ -172,4 +172,46 @@ fn bye(callee: &Phone, invite: &str, contact: &str) -> String {
         take("from"),
         take("call-id"),
     )
+}
+
+/// Its README word for word, with a call in the background that must not notice.
+#[test]
+fn reload() {
+    let (folder, server) = start("reload", &[]);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/reload");
+    for name in ["mistake.toml", "second-domain.toml"] {
+        std::fs::copy(path.join(name), folder.path(name)).expect("copied");
+    }
+    let readme = std::fs::read_to_string(path.join("README.md")).expect("a page");
+    let lines = readme.split("```").skip(1).step_by(2).flat_map(str::lines);
+    let (mut done, mut calls) = (Vec::new(), Vec::new());
+    for line in lines.filter(|line| !line.is_empty()) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words[..] {
+            ["cd", "examples/reload"] | ["ringway", "run"] => {}
+            ["cp", from, to] => {
+                std::fs::copy(folder.path(from), folder.path(to)).expect("copied");
+            }
+            ["ringway", "call", "--listen", ..] => calls.push(Line::waiting(&folder, &words[1..])),
+            ["ringway", "call", ..] => {
+                let mut caller = Line::start(&folder, &words[1..]);
+                caller.wait_for("200 OK");
+                calls.push(caller);
+            }
+            ["ringway", ref words @ ..] => done.push((line.to_owned(), folder.run(words, ""))),
+            _ => panic!("{line}"),
+        }
+    }
+    let codes: Vec<i32> = done.iter().map(|(_, done)| done.code).collect();
+    assert_eq!(codes, [0, 0, 1, 1, 0, 0, 0], "{done:?}");
+    assert!(done[2].1.err.contains("did you mean `allow_inbound`?"), "{done:?}");
+    let told = &done[4].1.out;
+    assert!(told.contains("changed\tsip.domains\t127.0.0.1\t127.0.0.1, example.org\n"), "{told}");
+    assert!(told.ends_with("needs restart\tsip.nap\t300us\t0s\n"), "{told}");
+    let caller = calls.pop().expect("alice");
+    caller.signal("INT");
+    let ended = caller.end();
+    assert!(ended.out.contains("ended: we hung up"), "{ended:?}");
+    drop(calls);
+    assert_eq!(server.stop().code, 0);
 }

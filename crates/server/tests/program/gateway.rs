@@ -311,3 +311,61 @@ fn explained_with_and_without_a_server() {
     assert_eq!(json["steps"][4]["line"].as_u64(), Some(35));
     drop(server);
 }
+
+/// What the operator has ordered and what the probes have found holds for the name, whatever else a reload changes.
+#[test]
+fn a_reload_keeps_what_is_known() {
+    let (a, b, c) = (Carrier::new(486), Carrier::new(486), Carrier::new(486));
+    let folder = example("pstn-failover", &[&a, &b]);
+    let server = Server::start(&folder, &[]);
+    folder.ok(&["gateway", "drain", "carrier-a", "--reason", "new firmware"]);
+    let mut alice = Phone::new(&server, "alice");
+    let premium = "sip:0190666@127.0.0.1";
+    assert_eq!(alice.ask_as("INVITE", premium, "secret", "").0, 403);
+
+    let first = std::fs::read_to_string(folder.path("ringway.toml")).expect("readable");
+    folder.write("ringway.toml", &first.replace("^0(190|900)", "^0(190"));
+    let done = folder.run(&["reload"], "");
+    assert_eq!((done.code, done.out.as_str()), (1, ""), "{done:?}");
+    assert_eq!(alice.ask_as("INVITE", premium, "secret", "").0, 403);
+
+    let third = format!(
+        "[[gateway]]\nname = \"carrier-c\"\nset = \"pstn\"\nuri = \"sip:{}\"\npriority = 3\n\n[set.pstn]",
+        c.address()
+    );
+    let text = first
+        .replace("^0(190|900)", "^0900")
+        .replace("priority = 2\nmax_calls = 30", "priority = 2\nmax_calls = 40")
+        .replace("[set.pstn]", &third);
+    folder.write("ringway.toml", &text);
+    let told = folder.ok(&["reload"]);
+    let lines: Vec<&str> = told.lines().collect();
+    assert_eq!(lines[0], "changed\tgateway carrier-a\tmax_calls = 30\tmax_calls = 40");
+    assert_eq!(
+        lines[1],
+        "changed\troute premium\twhen = { number = \"^0(190|900)\" }\twhen = { number = \"^0900\" }"
+    );
+    assert!(
+        lines[2].starts_with("changed\tgateway carrier-c\t-\tname = \"carrier-c\", "),
+        "{told}"
+    );
+    assert_eq!(lines.len(), 3, "{told}");
+    let item = listed(&folder, "carrier-a");
+    assert_eq!(
+        (item["state"].as_str(), item["why"].as_str()),
+        (Some("draining"), Some("new firmware"))
+    );
+    assert_eq!(folder.ok(&["gateway", "list"]).lines().count(), 3);
+    folder.ok(&["gateway", "test", "carrier-c"]);
+    assert_eq!(alice.ask_as("INVITE", premium, "secret", "").0, 486);
+    assert_eq!((a.invites().len(), b.invites().len(), c.invites().len()), (0, 0, 1));
+
+    // And the next start knows it as well, for the store was told.
+    assert_eq!(server.stop().code, 0);
+    let _server = Server::start(&folder, &[]);
+    assert_eq!(listed(&folder, "carrier-a")["state"], "draining");
+    folder.write("ringway.toml", &first);
+    folder.ok(&["reload"]);
+    let done = folder.run(&["gateway", "drain", "carrier-c"], "");
+    assert!(done.err.contains("gateways here: carrier-a, carrier-b\n"), "{done:?}");
+}

@@ -21,6 +21,7 @@ mod phone_message;
 mod phone_register;
 mod phone_transfer;
 mod register;
+mod reload;
 mod stateless;
 mod stream;
 mod world;

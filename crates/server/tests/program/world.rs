@@ -134,13 +134,14 @@ impl Server {
         Self { child: Some(child), out, err, ready }
     }
 
-    /// Reads its log up to a line with this event.
-    pub fn wait_for_log(&mut self, event: &str) {
+    /// Reads its log up to a line with this event: that line.
+    pub fn wait_for_log(&mut self, event: &str) -> String {
         let (wanted, mut line) = (format!("\"event\":\"{event}\""), String::new());
         while !line.contains(&wanted) {
             line.clear();
             assert_ne!(self.err.read_line(&mut line).expect("text"), 0, "it ended without {event}");
         }
+        line
     }
 
     pub fn address(&self, transport: &str) -> SocketAddr {
@@ -326,6 +327,15 @@ impl Phone {
             }
         };
         String::from_utf8(buffer[..n].to_vec()).expect("text")
+    }
+
+    /// What has come, if anything has.
+    pub fn take(&self) -> Option<String> {
+        let mut buffer = [0; 65_536];
+        self.socket.set_nonblocking(true).expect("set");
+        let read = self.socket.recv(&mut buffer).ok();
+        self.socket.set_nonblocking(false).expect("set");
+        read.map(|n| String::from_utf8(buffer[..n].to_vec()).expect("text"))
     }
 
     /// The next message for which `wanted` holds; others are thrown away.

@@ -163,3 +163,28 @@ fn registration_that_fails() {
         w.reload(|c| c.dispatcher = Arc::default());
     });
 }
+
+/// A reload in the middle of registering, which puts another gateway in front: the answer still finds its gateway.
+#[test]
+fn registration_across_a_reload() {
+    play("gateway/registration_across_a_reload", |w| {
+        let (_, [a, b]) = pstn(w, |p| p.gateways[1].account = Some(Arc::new(account(true))));
+        for phone in [&a, &b] {
+            phone.answers_requests_with(200);
+        }
+        w.tend();
+        w.run_for(Duration::from_micros(200));
+        assert_eq!(w.sent("proxy", "REGISTER"), 1, "under way");
+        w.reload(|c| {
+            let known = c.dispatcher.gateways();
+            let first = Gateway { account: Some(Arc::new(account(true))), ..(*known[0]).clone() };
+            let gateways = vec![Arc::new(first), Arc::clone(&known[1])];
+            c.dispatcher = Arc::new(Dispatcher::new(gateways, Vec::new(), Vec::new(), 0));
+        });
+        w.run_for(secs(20));
+        assert_eq!(w.sent("proxy", "REGISTER"), 2);
+        let registered = |name| w.servers()[0].shared.gateways.live(name).registered();
+        assert_eq!(NAMES.map(registered), [Registered::Yes; 2]);
+        w.reload(|c| c.dispatcher = Arc::default());
+    });
+}

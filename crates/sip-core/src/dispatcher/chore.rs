@@ -52,8 +52,35 @@ pub enum Progress {
 /// The text of a request, given its top Via.
 pub type Letter<'l> = &'l mut dyn FnMut(&Chore, &Listener, &Flow, &str) -> String;
 
+/// Names of chores of one kind. A chore keeps its own for life, so that an answer under way finds it whatever a new
+/// configuration has put in front of it; and the name of one that is gone is not given out again soon.
+#[derive(Debug, Default)]
+pub struct Names(u32);
+
+impl Names {
+    /// How many there are of a kind; more than there may be gateways.
+    pub const ALL: u32 = 0x8000;
+
+    /// The next one that is not taken.
+    pub fn draw(&mut self, first: u32, is_taken: impl Fn(ContextId) -> bool) -> ContextId {
+        for _ in 0..Self::ALL {
+            let name = ContextId(first + self.0);
+            self.0 = (self.0 + 1) % Self::ALL;
+            if !is_taken(name) {
+                return name;
+            }
+        }
+        ContextId(first)
+    }
+}
+
 impl Chore {
-    pub fn new(turn: &Turn<'_>, gateway: &Arc<Gateway>, what: &str, place: Place) -> Self {
+    pub fn new(
+        turn: &Turn<'_>,
+        gateway: &Arc<Gateway>,
+        (what, context): (&str, ContextId),
+        place: Place,
+    ) -> Self {
         let seal = &turn.shared.seal;
         let started = turn.now.0.to_be_bytes();
         let parts = |n: u32| {
@@ -73,15 +100,15 @@ impl Chore {
             call_id: call_id.into(),
             tag: tag.into(),
             cseq: 0,
-            context: ContextId(0),
+            context,
             asked: None,
             looking: None,
         }
     }
 
     /// By which name its transactions report.
-    pub const fn set_context(&mut self, context: ContextId) {
-        self.context = context;
+    pub const fn context(&self) -> ContextId {
+        self.context
     }
 
     pub const fn is_asked(&self) -> bool {

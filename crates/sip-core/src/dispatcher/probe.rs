@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::chore::{Chore, Place, Progress};
+use super::chore::{Chore, Names, Place, Progress};
 use super::gateway::Probe;
 use super::health::{Action, Event as Outcome, Health, State};
 use crate::config::Listener;
@@ -30,6 +30,7 @@ const STAGGER: Duration = Duration::from_millis(20);
 pub struct Prober {
     /// `None`: another node probes.
     place: Option<Place>,
+    names: Names,
     entries: Vec<Entry>,
     due: BTreeSet<(Instant, usize)>,
 }
@@ -65,18 +66,21 @@ impl Prober {
             let known = before.iter().position(|entry| entry.chore.gateway.name == gateway.name);
             let mut entry = match known.map(|at| before.swap_remove(at)) {
                 Some(entry) => entry,
-                None => Entry {
-                    chore: Chore::new(turn, gateway, "probe", place),
-                    probe: probe.clone(),
-                    health: Health::starting(gateway.live.health()),
-                    failures: 0,
-                    due: turn.now + STAGGER * u32::try_from(at).unwrap_or(0),
-                },
+                None => {
+                    let all = || before.iter().chain(&self.entries);
+                    let is_taken = |name| all().any(|entry| entry.chore.context() == name);
+                    let name = self.names.draw(CONTEXTS, is_taken);
+                    Entry {
+                        chore: Chore::new(turn, gateway, ("probe", name), place),
+                        probe: probe.clone(),
+                        health: Health::starting(gateway.live.health()),
+                        failures: 0,
+                        due: turn.now + STAGGER * u32::try_from(at).unwrap_or(0),
+                    }
+                }
             };
             entry.chore.gateway = Arc::clone(gateway);
             entry.probe = probe;
-            let number = u32::try_from(self.entries.len()).unwrap_or(0);
-            entry.chore.set_context(ContextId(CONTEXTS + number));
             self.due.insert((entry.due, self.entries.len()));
             self.entries.push(entry);
         }
@@ -168,8 +172,10 @@ impl Prober {
         client: Option<ClientId>,
         read: impl FnOnce(&Entry) -> Result<u16, String>,
     ) {
-        let at = (context.0 - CONTEXTS) as usize;
-        let Some(entry) = self.entries.get_mut(at) else { return };
+        let mut entries = self.entries.iter_mut().enumerate();
+        let Some((at, entry)) = entries.find(|(_, entry)| entry.chore.context() == context) else {
+            return;
+        };
         // What answers an older question comes too late.
         let Some(asked_at) = entry.chore.ended(client) else { return };
         let result = read(entry);

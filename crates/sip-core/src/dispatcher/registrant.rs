@@ -8,7 +8,7 @@ use std::sync::Arc;
 use sip_message::{Contacts, Name, Response};
 
 use super::account::{Account, cnonce};
-use super::chore::{Chore, Place, Progress};
+use super::chore::{Chore, Names, Place, Progress};
 use super::live::Registered;
 use super::probe::CONTEXTS;
 use crate::auth::client::{Asked, Keyring, Subject, Trust};
@@ -23,7 +23,7 @@ use crate::turn::Turn;
 use crate::ua::registration::machine::{self, Action, State};
 
 /// Names of contexts from here on are those of registrations.
-pub const REGISTRATIONS: u32 = CONTEXTS + 0x8000;
+pub const REGISTRATIONS: u32 = CONTEXTS + Names::ALL;
 
 /// A refresh is sent this long before the binding ends: it may time out once and be sent again.
 const MARGIN: Duration = Duration::from_secs(40);
@@ -34,6 +34,7 @@ const RETRY_LAST: Duration = Duration::from_secs(1800);
 #[derive(Debug, Default)]
 pub struct Registrant {
     place: Option<Place>,
+    names: Names,
     entries: Vec<Entry>,
     due: BTreeSet<(Instant, usize)>,
 }
@@ -76,15 +77,19 @@ impl Registrant {
                 continue;
             };
             let is_it = |entry: &Entry| {
-                entry.chore.gateway.name == gateway.name && entry.account == *account
+                let known = &entry.chore.gateway;
+                known.name == gateway.name && known.way == gateway.way && entry.account == *account
             };
             let known = before.iter().position(is_it);
             let mut entry = match known.map(|at| before.swap_remove(at)) {
                 Some(entry) => entry,
                 None => {
                     gateway.live.set_registered(Registered::Trying);
+                    let all = || before.iter().chain(&self.entries);
+                    let is_taken = |name| all().any(|entry| entry.chore.context() == name);
+                    let name = self.names.draw(REGISTRATIONS, is_taken);
                     Entry {
-                        chore: Chore::new(turn, gateway, "register", place),
+                        chore: Chore::new(turn, gateway, ("register", name), place),
                         account: Arc::clone(account),
                         keyring: account.keyring(),
                         asked: Asked::default(),
@@ -98,8 +103,6 @@ impl Registrant {
                 }
             };
             entry.chore.gateway = Arc::clone(gateway);
-            let number = u32::try_from(self.entries.len()).unwrap_or(0);
-            entry.chore.set_context(ContextId(REGISTRATIONS + number));
             self.due.insert((entry.due, self.entries.len()));
             self.entries.push(entry);
         }
@@ -107,6 +110,11 @@ impl Registrant {
 
     pub fn next_deadline(&self) -> Option<Instant> {
         self.due.first().map(|(at, _)| *at)
+    }
+
+    fn named(&mut self, context: ContextId) -> Option<(usize, &mut Entry)> {
+        let mut entries = self.entries.iter_mut().enumerate();
+        entries.find(|(_, entry)| entry.chore.context() == context)
     }
 
     fn set_due(&mut self, at: usize, due: Instant) {
@@ -153,8 +161,7 @@ impl Registrant {
         if response.status() < 200 {
             return;
         }
-        let at = (context.0 - REGISTRATIONS) as usize;
-        let Some(entry) = self.entries.get_mut(at) else { return };
+        let Some((at, entry)) = self.named(context) else { return };
         if entry.chore.ended(Some(client)).is_some() {
             let due = entry.answered(turn, transactions, response);
             self.set_due(at, due);
@@ -163,8 +170,7 @@ impl Registrant {
 
     /// It could not be sent, or nobody has answered.
     pub fn failed(&mut self, turn: &mut Turn<'_>, context: ContextId) {
-        let at = (context.0 - REGISTRATIONS) as usize;
-        let Some(entry) = self.entries.get_mut(at) else { return };
+        let Some((at, entry)) = self.named(context) else { return };
         if entry.chore.ended(None).is_some() {
             let due = entry.step(turn, machine::Event::Failed, "nobody answers");
             self.set_due(at, due);

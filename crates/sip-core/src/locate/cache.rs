@@ -47,6 +47,10 @@ impl Cache {
         self.entries.len()
     }
 
+    pub fn clear(&mut self) {
+        self.entries.clear();
+    }
+
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

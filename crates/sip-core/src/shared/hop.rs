@@ -54,6 +54,13 @@ impl SharedHops {
         self.stripe(&query).cache.write().store(now, query, resolution)
     }
 
+    /// Somebody else answers from now on.
+    pub fn forget_answers(&self) {
+        for stripe in &self.stripes {
+            stripe.cache.write().clear();
+        }
+    }
+
     /// RFC 3263 §4.3: it timed out, refused, or said 503.
     pub fn failed(&self, now: Instant, destination: Destination) {
         self.stripe(destination).failures.write().note(now, destination);
@@ -110,6 +117,8 @@ mod tests {
         hops.failed(now, to);
         assert!(hops.has_failed(now, &to));
         assert_eq!(hops.counts(), (1, 1));
+        hops.forget_answers();
+        assert_eq!((hops.find(now, &query), hops.counts()), (None, (0, 1)));
         hops.answered(&to);
         assert!(!hops.has_failed(now, &to));
     }

@@ -100,6 +100,13 @@ impl Forwarder {
         Self { settings, seal, wire: Vec::new(), pieces: Vec::new() }
     }
 
+    /// Others from the next message on, if they are others.
+    pub fn renew(&mut self, settings: &Arc<Settings>) {
+        if !Arc::ptr_eq(&self.settings, settings) {
+            self.settings = Arc::clone(settings);
+        }
+    }
+
     /// One message; what follows from it is in the turn's outbox. False: it answers no request that was forwarded here,
     /// but perhaps a probe.
     pub fn handle(&mut self, turn: &mut Turn<'_>, flow: &Flow, bytes: Bytes) -> bool {

@@ -2,9 +2,13 @@
 
 use sip_message::Name;
 
+use std::sync::Arc;
+
 use super::world::*;
+use crate::input::{Command, Input};
 use crate::locate::tests::Zone;
 use crate::output::{Event, Fault};
+use crate::time::Duration;
 
 fn call(uri: &str) -> String {
     request("INVITE", uri, "sip:alice@example.com", "sip:bob@example.com", ALICE, "s1")
@@ -170,6 +174,19 @@ fn draining() {
     assert_eq!(lines(&sent), ["200 192.0.2.10:5060"], "it is over at once");
     let bye = call_.within("BYE", "bye1");
     assert_eq!(lines(&call_.world.from(ALICE, &bye)), ["BYE 192.0.2.20:5060"]);
+}
+
+/// What is due when the order to drain comes is not lost with it: it leaves with the next tick.
+#[test]
+fn draining_loses_nothing() {
+    let mut world = World::open();
+    world.register("bob", "sip:bob@192.0.2.20:5060", BOB);
+    world.from(ALICE, &invite("a1"));
+    world.now = world.now + Duration::from_millis(500);
+    assert!(world.handle(Input::Command(Command::Drain)).is_empty());
+    assert_eq!(lines(&world.handle(Input::Tick)), ["INVITE 192.0.2.20:5060"]);
+    let mut idle = World::open();
+    assert!(idle.handle(Input::Config(Arc::new(idle.config.clone()))).is_empty());
 }
 
 /// An unproven source: 60 at once, then silence. Nobody else suffers (security: reflection).
