@@ -7,16 +7,27 @@ mod command;
 pub mod control;
 mod example;
 mod fork;
+mod gateway;
 mod malformed;
 mod netsip;
 pub mod sipp;
 mod sipsak;
 mod torture;
 
+use anyhow::Result;
+
 use crate::case::{Case, Group};
+use crate::world::World;
 
 pub fn cases() -> Vec<Case> {
-    let case = |name, about, run| Case::new(name, Group::Peers, about, run);
+    calls().into_iter().chain(programs()).collect()
+}
+
+fn case(name: &'static str, about: &'static str, run: fn(&mut World) -> Result<String>) -> Case {
+    Case::new(name, Group::Peers, about, run)
+}
+
+fn calls() -> Vec<Case> {
     vec![
         case(
             "sipp_calls",
@@ -42,6 +53,12 @@ pub fn cases() -> Vec<Case> {
         )
         .limit(60),
         case("redirect", "a redirect server names both devices with their q", fork::redirect),
+        case(
+            "gateways",
+            "two gateways take turns, and one of them answers 503 to everything",
+            gateway::failover,
+        )
+        .limit(60),
         case("cancel", "a caller gives up while it rings, 50 times", call::cancel),
         case(
             "cancel_races",
@@ -57,6 +74,12 @@ pub fn cases() -> Vec<Case> {
         .limit(90)
         .alone()
         .ringway_only(),
+    ]
+}
+
+/// Phones and tools of others.
+fn programs() -> Vec<Case> {
+    vec![
         case("baresip", "two baresip phones register and talk, audio both ways", baresip::call),
         case(
             "dns_failover",

@@ -7,6 +7,7 @@ mod drain;
 mod exposure;
 mod flood;
 mod identity;
+mod leak;
 mod loss;
 mod mtu;
 mod name;
@@ -158,6 +159,7 @@ fn attacks() -> Vec<Case> {
         ours("hijack_contact", "S-7: contacts that are not the caller's", identity::hijack_contact),
         ours("header_smuggle", "S-7: identity headers in every spelling", identity::header_smuggle),
         ours("enum_code", "S-8: known and unknown users look the same", identity::enum_code),
+        ours("digest_leak", "S-20: who gets a proof of the trunk's password", leak::digest_leak),
         ours("reflection", "S-10: no amplifier for forged sources", exposure::reflection),
         ours("slowloris", "S-11: 5,000 half-sent requests from 5 addresses", pressure::slowloris)
             .alone(),

@@ -13,6 +13,10 @@ pub fn command(folder: &Path, settings: &Settings) -> Result<Command> {
         std::fs::read_to_string(&template).with_context(|| template.display().to_string())?;
     let text = text.replace("ADDRESS", &settings.address.to_string());
     let text = text.replace("FORK_MS", &(settings.serial.unwrap_or(0) * 1000).to_string());
+    let text = text.replace("FOLDER", &folder.display().to_string());
+    let gateway = |port: &u16| format!("1 sip:{}:{port}\n", settings.address);
+    let list: String = settings.gateways.iter().map(gateway).collect();
+    std::fs::write(folder.join("dispatcher.list"), list)?;
     let path = folder.join("kamailio.cfg");
     std::fs::write(&path, text)?;
     let mut command = Command::new("kamailio");
@@ -24,6 +28,9 @@ pub fn command(folder: &Path, settings: &Settings) -> Result<Command> {
     }
     if settings.serial.is_some() {
         command.args(["-A", "SERIAL"]);
+    }
+    if !settings.gateways.is_empty() {
+        command.args(["-A", "GATEWAYS"]);
     }
     if settings.nat {
         command.args(["-A", "NAT"]);

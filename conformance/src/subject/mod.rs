@@ -61,6 +61,8 @@ pub struct Settings {
     pub inbound: bool,
     /// Contacts of the same user are tried by their q, each value for so many seconds.
     pub serial: Option<u32>,
+    /// Numbers that begin with + go to gateways at these ports, which take turns.
+    pub gateways: Vec<u16>,
     /// Callers are told where to try.
     pub redirect: bool,
     /// Redirections are followed (Ringway only).
@@ -96,6 +98,7 @@ impl Settings {
             algorithms: vec!["SHA-256", "MD5"],
             inbound: false,
             serial: None,
+            gateways: Vec::new(),
             redirect: false,
             recurse: false,
             expires_min: 1,
@@ -109,6 +112,11 @@ impl Settings {
             sip: String::new(),
             sections: String::new(),
         }
+    }
+
+    pub fn gateways(mut self, ports: &[u16]) -> Self {
+        self.gateways = ports.to_vec();
+        self
     }
 
     /// For strangers: on an address nothing exempts.

@@ -54,6 +54,19 @@ fn configuration(settings: &Settings) -> String {
         let _ = writeln!(text, "[limits]\ntrusted = [\"198.18.0.0/24\"]");
     }
     let _ = writeln!(text, "[store]\nurl = \"file:./ringway-data\"");
+    for port in &settings.gateways {
+        let _ = writeln!(
+            text,
+            "[[gateway]]\nname = \"g{port}\"\nset = \"pstn\"\nuri = \"sip:{}:{port}\"",
+            settings.address
+        );
+    }
+    if !settings.gateways.is_empty() {
+        let _ = writeln!(
+            text,
+            "[[route]]\nname = \"pstn\"\nwhen = {{ from = \"user\", number = '^\\+' }}\ndo = {{ set = \"pstn\" }}"
+        );
+    }
     text.push_str(&settings.sections);
     text
 }

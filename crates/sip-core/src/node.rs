@@ -15,7 +15,9 @@ use bytes::Bytes;
 use sip_message::{Malformed, Message, Method, Request, Response, Uri};
 
 use crate::config::Config;
+use crate::dispatcher::chore::{ASKS, Place};
 use crate::dispatcher::probe::{self, Prober};
+use crate::dispatcher::registrant::{REGISTRATIONS, Registrant};
 use crate::flow::Flow;
 use crate::input::{Answer, Command, Input};
 use crate::nat::alias;
@@ -47,6 +49,7 @@ struct State {
     pending: Pending,
     keepalive: Keepalive,
     prober: Prober,
+    registrant: Registrant,
     draining: bool,
     /// Reused from turn to turn.
     happenings: Vec<Happening>,
@@ -89,6 +92,7 @@ impl Node {
             pending: Pending::default(),
             keepalive: Keepalive::default(),
             prober: Prober::default(),
+            registrant: Registrant::default(),
             draining: false,
             happenings: Vec::new(),
             scratch: Vec::new(),
@@ -104,7 +108,9 @@ impl Node {
             self.config = config;
             let Self { config, shared, state } = self;
             let draining = state.draining;
-            return state.prober.configure(&Turn { now, config, shared, draining, out });
+            let turn = Turn { now, config, shared, draining, out };
+            state.prober.configure(&turn);
+            return state.registrant.configure(&turn);
         }
         let Self { config, shared, state } = self;
         let draining = state.draining;
@@ -113,12 +119,13 @@ impl Node {
 
     /// When `handle` wants to be called at the latest.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let State { transactions, proxy, keepalive, prober, .. } = &self.state;
+        let State { transactions, proxy, keepalive, prober, registrant, .. } = &self.state;
         let deadlines = [
             transactions.next_deadline(),
             proxy.next_deadline(),
             keepalive.next_deadline(),
             prober.next_deadline(),
+            registrant.next_deadline(),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -162,8 +169,11 @@ impl State {
                 self.transactions.unreachable(turn.now, token, remote, turn.out);
             }
             Input::Answer { ask, answer: Answer::Resolved(resolution) } => {
-                let Self { proxy, prober, transactions, .. } = self;
-                if !prober.resolved(turn, transactions, ask, &resolution) {
+                let Self { proxy, prober, registrant, transactions, .. } = self;
+                let is_known = ask.0 & ASKS != 0
+                    && (prober.resolved(turn, transactions, ask, &resolution)
+                        || registrant.resolved(turn, transactions, ask, &resolution));
+                if !is_known {
                     proxy.resolved(turn, transactions, ask, resolution);
                 }
             }
@@ -186,7 +196,11 @@ impl State {
                     self.keepalive.watch(turn, watched);
                 }
             }
-            Command::Tend { nodes } => self.prober.appoint(turn, self.transactions.node(), nodes),
+            Command::Tend { nodes } => {
+                let node = self.transactions.node();
+                self.prober.appoint(turn, Place { node, nodes });
+                self.registrant.appoint(turn, Place { node, nodes });
+            }
             Command::Probe { gateway } => {
                 self.prober.ask_now(turn, &gateway);
             }
@@ -198,6 +212,7 @@ impl State {
         self.keepalive.tick(turn);
         self.proxy.tick(turn, &mut self.transactions);
         self.prober.tick(turn, &mut self.transactions);
+        self.registrant.tick(turn, &mut self.transactions);
         loop {
             if self.proxy.is_asking() {
                 self.proxy.go_on(turn, &mut self.transactions, onward::go_on);
@@ -212,7 +227,10 @@ impl State {
                     | Happening::TransportError { context, .. }
                         if context.0 >= probe::CONTEXTS =>
                     {
-                        self.prober.failed(turn, context);
+                        match context.0 {
+                            REGISTRATIONS.. => self.registrant.failed(turn, context),
+                            _ => self.prober.failed(turn, context),
+                        }
                     }
                     _ => self.proxy.happening(turn, &mut self.transactions, happening),
                 }
@@ -350,7 +368,12 @@ impl State {
         match received {
             Received::Delivered(delivered) if delivered.context.0 >= probe::CONTEXTS => {
                 let (context, client) = (delivered.context, delivered.client);
-                self.prober.response(turn, context, client, response.status());
+                if context.0 >= REGISTRATIONS {
+                    let who = (context, client);
+                    self.registrant.response(turn, &mut self.transactions, who, response);
+                } else {
+                    self.prober.response(turn, context, client, response.status());
+                }
             }
             Received::Delivered(delivered) => {
                 self.proxy.response(turn, &mut self.transactions, delivered, response);

@@ -158,6 +158,8 @@ fn item(gateway: &Gateway, set: &str, shared: &Shared) -> Value {
         "calls": live.calls(), "max_calls": gateway.caps.calls,
         "max_rate": gateway.caps.per_second, "given": live.given(), "failed": live.failed(),
         "probed": gateway.probe.is_some(), "probes": probes, "answer": answer,
+        "registered": live.registered().word(),
+        "registration_why": shared.gateways.registration(&gateway.name).why,
         "latency_ms": f64::from(live.latency_us()) / 1000.0,
     })
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
 use sip_core::dispatcher::health::State;
-use sip_core::dispatcher::live::Order;
+use sip_core::dispatcher::live::{Order, Registered};
 use sip_core::forwarding::Forwards;
 use sip_core::nat::health;
 use sip_core::overload;
@@ -363,6 +363,12 @@ impl Desk {
             if gateway.live.health() == State::Down && gateway.live.order() == Order::Enabled {
                 let note = self.shell.shared.gateways.note(&gateway.name).unwrap_or_default();
                 words.push(format!("gateway {} is down: {}", gateway.name, note.why));
+            }
+        }
+        for gateway in self.shell.config.load().dispatcher.gateways() {
+            if gateway.live.registered() == Registered::Failed && !gateway.live.is_disabled() {
+                let note = self.shell.shared.gateways.registration(&gateway.name);
+                words.push(format!("not registered with {}: {}", gateway.name, note.why));
             }
         }
         if let Some(why) = refused {

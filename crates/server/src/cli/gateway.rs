@@ -155,6 +155,12 @@ fn row(item: &Value) -> Vec<String> {
         (false, true) => format!("by {by}"),
         (false, false) => format!("by {by}: {why}"),
     };
+    let why = match text(item, "registered").as_str() {
+        "no" | "yes" => why,
+        "trying" => format!("registering; {why}"),
+        _ => format!("not registered: {}; {why}", text(item, "registration_why")),
+    };
+    let why = why.trim_end_matches("; ").to_owned();
     let name = |key| text(item, key);
     vec![name("name"), name("set"), name("state"), calls, latency, why, name("uri")]
 }

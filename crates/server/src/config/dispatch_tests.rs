@@ -233,3 +233,64 @@ do = { set = "core" }
         assert!(found.contains(&"needs-state"), "{to}: {found:?}");
     }
 }
+
+/// What we are to a provider: the password comes from elsewhere, and only his realm gets a proof.
+#[test]
+fn accounts_with_providers() {
+    let folder = std::env::temp_dir().join(format!("ringway-account-{}", std::process::id()));
+    std::fs::write(&folder, "s3cret\nmore\n").expect("written");
+    let file = format!("{{ file = \"{}\" }}", folder.display());
+    let with = |account: &str, uri: &str| {
+        format!(
+            "[[gateway]]\nname = \"p\"\nset = \"pstn\"\nuri = \"{uri}\"\nsources = [\"203.0.113.0/28\"]\n{account}\n"
+        )
+    };
+    let name = "sip:sip.provider.example;transport=tcp";
+    let loaded = of(&with(&format!("register = {{ user = \"4930\", password = {file} }}"), name));
+    std::fs::remove_file(&folder).expect("removed");
+    assert_eq!(loaded.findings.human(false), "");
+    let account = loaded.settings.dispatch.gateways[0].account.clone().expect("an account");
+    assert_eq!(
+        (&*account.domain, &*account.realm),
+        ("sip.provider.example", "sip.provider.example")
+    );
+    assert_eq!(
+        (&*account.password.0, account.register),
+        ("s3cret", Some(Duration::from_secs(3600)))
+    );
+    assert!(!format!("{account:?}").contains("s3cret"));
+    let address = "sip:203.0.113.9";
+    for (account, uri, found) in [
+        (
+            "auth = { user = \"a\", password = \"x\", realm = \"r\" }",
+            address,
+            vec!["plain-password"],
+        ),
+        ("auth = { user = \"a\", password = \"x\" }", address, vec!["missing", "plain-password"]),
+        ("auth = { user = \"a\" }", name, vec!["missing"]),
+        ("auth = { password = { env = \"RINGWAY_NO_SUCH\" } }", name, vec!["missing", "no-secret"]),
+        ("auth = { user = \"a\", password = { file = \"/nowhere/x\" } }", name, vec!["no-secret"]),
+        (
+            "auth = { user = \"a\", password = { fiel = \"x\" } }",
+            name,
+            vec!["no-secret", "unknown-key"],
+        ),
+        ("auth = { user = \"a b\", password = { env = \"PATH\" } }", name, vec!["bad-user"]),
+        (
+            "register = { user = \"a\", password = { env = \"PATH\" }, expires = \"5s\" }",
+            name,
+            vec!["out-of-range"],
+        ),
+        (
+            "register = { user = \"a\", password = { env = \"PATH\" } }\nauth = { user = \"a\", password = { env = \"PATH\" } }",
+            name,
+            vec!["twice"],
+        ),
+    ] {
+        assert_eq!(codes(&with(account, uri)), found, "{account}");
+    }
+    assert_eq!(
+        codes("[[gateway]]\nname = \"p\"\nset = \"s\"\nuri = \"sip:p.example\"\n"),
+        ["no-source"]
+    );
+}

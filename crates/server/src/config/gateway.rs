@@ -4,10 +4,12 @@ use std::ops::Range;
 use std::time::Duration;
 
 use sip_core::config::Network;
+use sip_core::dispatcher::account::Account;
 use sip_core::dispatcher::live::Caps;
 use sip_core::locate::{Destination, Place};
 use sip_message::{Scheme, Uri};
 
+use super::account;
 use super::file::{At, Written};
 use super::limit::per_second;
 use super::meaning::{HOUR, Listen, read_network, read_period};
@@ -31,12 +33,14 @@ pub struct Gateway {
     pub sources: Vec<Network>,
     pub inbound: bool,
     pub trusted: bool,
+    /// What we are to it.
+    pub account: Option<Account>,
     /// The line of the file, and where its `uri` is.
     pub line: u32,
     pub span: Span,
 }
 
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 13] = [
     "name",
     "set",
     "uri",
@@ -48,6 +52,8 @@ const KEYS: [&str; 11] = [
     "sources",
     "inbound",
     "trusted",
+    "register",
+    "auth",
 ];
 
 const NUMBER_MAX: u64 = 10_000;
@@ -97,6 +103,7 @@ fn gateway<'a>(written: &mut Written<'a>, part: &Part<'a>) -> Option<Gateway> {
         .map(|texts| texts.iter().filter_map(|at| read_network(written, at)).collect());
     let inbound = written.part_boolean(part, "inbound").unwrap_or(true);
     let trusted = written.part_boolean(part, "trusted").unwrap_or(true);
+    let login = account::read(written, part);
     let (name, set, uri) = (name?, set?, uri?);
     let line = written.line(Some(&part.span));
     let place = place(&uri.value)
@@ -106,6 +113,7 @@ fn gateway<'a>(written: &mut Written<'a>, part: &Part<'a>) -> Option<Gateway> {
             written.mistakes.push(Mistake::error("bad-uri", message).at(span).label(label));
         })
         .ok()?;
+    let account = login.and_then(|login| login.account(written, &place, &uri));
     Some(Gateway {
         name: name.value,
         set: set.value,
@@ -119,6 +127,7 @@ fn gateway<'a>(written: &mut Written<'a>, part: &Part<'a>) -> Option<Gateway> {
         sources: sources.unwrap_or_default(),
         inbound,
         trusted,
+        account,
         line,
         span: uri.span,
     })

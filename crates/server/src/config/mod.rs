@@ -1,6 +1,7 @@
 //! The configuration: which file, what it says (`file.rs`), what that means (`meaning.rs`), and what is wrong with it
 //! (`mistake.rs`). The same road for `run`, `check` and every command that must find the server.
 
+mod account;
 pub mod change;
 mod deviation;
 pub mod dispatch;

@@ -18,6 +18,10 @@ impl Part<'_> {
     pub fn has(&self, key: &str) -> bool {
         self.table.contains_key(key)
     }
+
+    pub fn is_table(&self, key: &str) -> bool {
+        self.table.get(key).is_some_and(|value| value.get_ref().is_table())
+    }
 }
 
 impl<'a> Written<'a> {

@@ -1,6 +1,9 @@
 //! The tables of the file that carry names of the operator's (`[[gateway]]`, `[set.core]`), as text: to tell one file from
 //! another, whatever stands where. What they mean others say.
 
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::OnceLock;
+
 use toml::de::{DeTable, DeValue};
 
 use super::file::{TABLES, Written};
@@ -51,7 +54,17 @@ fn lines(table: &DeTable<'_>) -> Vec<String> {
     let mut pairs: Vec<(&str, &DeValue<'_>)> =
         table.iter().map(|(key, value)| (key.get_ref().as_ref(), value.get_ref())).collect();
     pairs.sort_unstable_by_key(|(key, _)| *key);
-    pairs.into_iter().map(|(key, value)| format!("{key} = {}", plain(value))).collect()
+    let line = |(key, value): (&str, &DeValue<'_>)| match value {
+        DeValue::String(text) if key == "password" => format!("{key} = {}", hidden(text)),
+        _ => format!("{key} = {}", plain(value)),
+    };
+    pairs.into_iter().map(line).collect()
+}
+
+/// What is shown of a password: that it is another one. The key is new in each process, so the digits say nothing else.
+fn hidden(text: &str) -> String {
+    static KEY: OnceLock<RandomState> = OnceLock::new();
+    format!("(hidden {:04x})", KEY.get_or_init(RandomState::new).hash_one(text) as u16)
 }
 
 fn plain(value: &DeValue<'_>) -> String {
@@ -66,5 +79,24 @@ fn plain(value: &DeValue<'_>) -> String {
             format!("[{}]", items.join(", "))
         }
         DeValue::Table(table) => format!("{{ {} }}", lines(table).join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_told_apart_and_never_shown() {
+        let of = |password: &str| {
+            let text = format!(
+                "[[gateway]]\nname = \"a\"\nregister = {{ user = \"u\", password = \"{password}\" }}"
+            );
+            read(&Written::parse(&text))
+        };
+        let (one, other) = (of("hunter2"), of("hunter3"));
+        assert_ne!(one, other);
+        assert_eq!(one, of("hunter2"));
+        assert!(!format!("{one:?}{other:?}").contains("hunter"), "{one:?}");
     }
 }

@@ -135,7 +135,9 @@ impl Observer {
                 }
                 (&c.limits_hit, LogLevel::Warn)
             }
-            Event::GatewayChanged { state: "down", .. } => (&c.gateways_changed, LogLevel::Warn),
+            Event::GatewayChanged { state: "down" | "not registered", .. } => {
+                (&c.gateways_changed, LogLevel::Warn)
+            }
             Event::GatewayFailed { .. } => (&c.gateways_failed, LogLevel::Info),
             Event::GatewayChanged { .. } => (&c.gateways_changed, LogLevel::Info),
             Event::Banned { .. } => (&c.bans_made, LogLevel::Warn),

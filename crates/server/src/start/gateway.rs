@@ -93,6 +93,7 @@ fn one(
         inbound: gateway.inbound,
         trusted: gateway.trusted,
         probe: written.set(&gateway.set).and_then(|set| set.probe.clone()),
+        account: gateway.account.clone().map(Arc::new),
         line: gateway.line,
         live: shared.gateways.live(&gateway.name),
     })

@@ -71,10 +71,11 @@ impl Agent {
         if !message.to_tag.is_empty() {
             return self.receive_reinvite(now, server, message);
         }
-        // RFC 3261 §8.2.2.2.
+        // RFC 3261 §8.2.2.2: against those under way; one that was challenged has ended, and comes again.
         let merged = self.servers.iter().take(server).any(|s| {
             let r = &s.request;
-            r.method == "INVITE"
+            !matches!(s.final_status, 401 | 407)
+                && r.method == "INVITE"
                 && r.call_id == message.call_id
                 && r.from_tag == message.from_tag
                 && r.cseq == message.cseq

@@ -22,6 +22,10 @@ pub struct Trunk {
     pub gateway: Arc<Gateway>,
     /// An INVITE has one.
     pub seat: Option<Seat>,
+    /// The Request-URI it is asked for.
+    pub uri: Box<[u8]>,
+    /// Header lines for it alone.
+    pub lines: Option<Arc<[u8]>>,
 }
 
 /// Names a dialog to this node.
@@ -129,7 +133,7 @@ mod tests {
         let gateway = Arc::new(gateway("a", "192.0.2.1:5060"));
         let trunk = || {
             let seat = gateway.take_seat(NOW, false);
-            Arc::new(Trunk { gateway: Arc::clone(&gateway), seat })
+            Arc::new(Trunk { gateway: Arc::clone(&gateway), seat, uri: [].into(), lines: None })
         };
         let mut calls = Calls::default();
         for n in 0..3 {
@@ -147,7 +151,7 @@ mod tests {
         let gateway = Arc::new(gateway("a", "192.0.2.1:5060"));
         let trunk = || {
             let seat = gateway.take_seat(NOW, false);
-            Arc::new(Trunk { gateway: Arc::clone(&gateway), seat })
+            Arc::new(Trunk { gateway: Arc::clone(&gateway), seat, uri: [].into(), lines: None })
         };
         let mut calls = Calls::default();
         calls.answered(NOW, key(0), trunk(), None);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use sip_message::{Scheme, Uri};
 
+use super::account::Account;
 use super::health::Thresholds;
 use super::live::{Caps, Live, Seat};
 use crate::config::Network;
@@ -33,6 +34,8 @@ pub struct Gateway {
     /// RFC 3325 §2.3: a member of our trust domain. Its asserted identities are believed, and it is told ours.
     pub trusted: bool,
     pub probe: Option<Probe>,
+    /// What we are to it.
+    pub account: Option<Arc<Account>>,
     /// The line of the file, for `explain`; 0: unknown.
     pub line: u32,
     pub live: Arc<Live>,
@@ -180,6 +183,7 @@ pub(crate) mod tests {
             inbound: true,
             trusted: true,
             probe: None,
+            account: None,
             line: 0,
             live: Arc::default(),
         }

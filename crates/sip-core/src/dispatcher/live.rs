@@ -34,6 +34,30 @@ impl Order {
     }
 }
 
+/// Whether we are registered with a provider.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Registered {
+    #[default]
+    Unwanted,
+    Trying,
+    Yes,
+    Failed,
+}
+
+impl Registered {
+    pub const ALL: [Self; 4] = [Self::Unwanted, Self::Trying, Self::Yes, Self::Failed];
+
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Unwanted => "no",
+            Self::Trying => "trying",
+            Self::Yes => "yes",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub struct Live {
     health: AtomicU8,
@@ -48,6 +72,7 @@ pub struct Live {
     /// Of the last probe that was answered, in microseconds; 0: none was.
     latency: AtomicU32,
     /// Probes that had an outcome, and the last good answer's status; 0 for a failure.
+    registered: AtomicU8,
     probes: AtomicU32,
     answer: AtomicU32,
 }
@@ -121,6 +146,15 @@ impl Live {
 
     pub fn set_latency_us(&self, latency: u32) {
         self.latency.store(latency, Relaxed);
+    }
+
+    pub fn registered(&self) -> Registered {
+        let state = usize::from(self.registered.load(Relaxed));
+        Registered::ALL.get(state).copied().unwrap_or_default()
+    }
+
+    pub fn set_registered(&self, state: Registered) {
+        self.registered.store(state as u8, Relaxed);
     }
 
     /// `status`: 0 for a failure.

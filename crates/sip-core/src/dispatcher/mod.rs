@@ -8,14 +8,19 @@
 //! hash       the choice that needs no memory
 //! live       what all nodes know of a gateway at this moment
 //! health     up, probing, down: a machine
+//! chore     a request of our own to one of them
 //! probe      OPTIONS to each of them, by one node for all
+//! account    what we are to a provider
+//! registrant registrations with providers, by one node for all
 //! calls      the calls that stand, so that a gateway is not given too many
 //! route      when a request goes where
 //! number     telephone numbers: patterns, and what is made of a match
 //! hours      times of the week
 //! ```
 
+pub mod account;
 pub mod calls;
+pub mod chore;
 pub mod gateway;
 pub mod hash;
 pub mod health;
@@ -23,6 +28,7 @@ pub mod hours;
 pub mod live;
 pub mod number;
 pub mod probe;
+pub mod registrant;
 pub mod route;
 pub mod set;
 

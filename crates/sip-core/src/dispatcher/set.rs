@@ -153,7 +153,9 @@ impl Set {
         load: Load,
     ) -> Option<(Arc<Gateway>, Option<Seat>)> {
         let urgent = load == Load::Urgent;
-        let ticket = self.ticket.fetch_add(1, Relaxed);
+        // A call takes one turn, however many gateways it needs: else whoever fails would always be the first again.
+        let turns = u32::from(tried.is_empty());
+        let ticket = self.ticket.fetch_add(turns, Relaxed);
         let usable = |gateway: &Gateway| gateway.live.is_available();
         let last_resort = |gateway: &Gateway| urgent && !gateway.live.is_disabled();
         for may in [&usable as &dyn Fn(&Gateway) -> bool, &last_resort] {
@@ -301,6 +303,21 @@ mod tests {
         assert_eq!(shares(&set, 30), counts(&[("a", 10), ("b", 10), ("c", 10)]));
         live(&set, "b").live.set_health(State::Down);
         assert_eq!(shares(&set, 30), counts(&[("a", 15), ("c", 15)]));
+    }
+
+    /// Of two that take turns, of which one refuses every call, each is the first for half of them.
+    #[test]
+    fn failover_does_not_take_a_turn() {
+        let set = set(Algorithm::RoundRobin, &[("a", 1), ("b", 1)]);
+        let mut first = BTreeMap::<String, u32>::new();
+        for _ in 0..20 {
+            let mut tried = Tried::new();
+            let one = set.pick(NOW, b"", &mut tried, Load::Call).unwrap().0;
+            let other = set.pick(NOW, b"", &mut tried, Load::Call).unwrap().0;
+            assert_ne!(one.name, other.name);
+            *first.entry(one.name.to_string()).or_default() += 1;
+        }
+        assert_eq!(first, counts(&[("a", 10), ("b", 10)]));
     }
 
     #[test]

@@ -202,6 +202,8 @@ struct Fork {
     ended: bool,
     /// Something has come from there, if only a 100.
     heard: bool,
+    /// The gateway has had our proof.
+    proved: bool,
     /// It leads to a gateway, and has a seat there until it ends.
     trunk: Option<Arc<Trunk>>,
     /// Its step is over: a 487 says no more than that it did not answer in time.
@@ -224,6 +226,7 @@ impl Fork {
             timer_c,
             ended: false,
             heard: false,
+            proved: false,
             trunk: None,
             timed_out: false,
             breadth,

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use sip_message::{Response, write};
 
 use super::best::{Best, challenges};
+use super::trunk::Proof;
 use super::{Kind, Proxy, RETRY_AFTER_FULL, ResponseContext};
 use crate::output::{CallRecord, EndedBy, Event};
 use crate::proxy::record_route::Sender;
@@ -120,6 +121,16 @@ impl Proxy {
         }
         if self.active(name).is_none_or(|active| active.has_ended(delivered.fork)) {
             return;
+        }
+        if matches!(status, 401 | 407) {
+            match self.prove(turn, transactions, name, delivered.fork, response) {
+                Proof::Sent => return,
+                // It is the gateway's account that fails, and not the caller's.
+                Proof::Refused => {
+                    return self.local_failure(turn, transactions, name, delivered.fork, 503);
+                }
+                Proof::NotAsked => {}
+            }
         }
         // RFC 3263 §4.3: a 503 is a failure of this server, and there may be another within the same fork.
         let failed = (status, true);

@@ -7,7 +7,7 @@
 use sip_message::Request;
 
 use super::search::{Occasion, Onward, Redirection, Search};
-use super::{Plan, Proxy, ResponseContext, Steps};
+use super::{Plan, Proxy, ResponseContext, Step, Steps};
 use crate::time::Instant;
 use crate::transaction::{ContextId, TransactionLayer};
 use crate::turn::Turn;
@@ -32,6 +32,14 @@ pub(super) struct Rest {
 impl Rest {
     pub fn may_go_on(&self) -> bool {
         self.plan.search.as_ref().is_some_and(|search| search.is_open())
+    }
+
+    /// One more step, which begins now: what `send` needs for it.
+    pub fn send(&mut self, step: Step, send: impl FnOnce(&Request, &Plan, usize)) {
+        let at = self.next.min(self.plan.steps.len());
+        self.plan.steps.insert(at, step);
+        self.next = at + 1;
+        send(&self.request, &self.plan, at);
     }
 
     pub fn hunts(&self) -> bool {

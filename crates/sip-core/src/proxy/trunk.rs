@@ -3,15 +3,17 @@
 
 use std::sync::Arc;
 
-use sip_message::{Head, Method, Name};
+use sip_message::{Head, Method, Name, Response};
+use smallvec::smallvec;
 
 use super::record_route::Sender;
-use super::{Kind, Proxy, ResponseContext, Steps};
+use super::{Extra, Kind, Next, Proxy, ResponseContext, Step, Steps, Target, TargetUri};
 use crate::dispatcher::calls::{CallKey, Trunk};
 use crate::limits::{self, LimitReached};
 use crate::output::Event;
+use crate::registrar::binding::Q_DEFAULT;
 use crate::time::Duration;
-use crate::transaction::ContextId;
+use crate::transaction::{ContextId, TransactionLayer};
 use crate::turn::Turn;
 
 impl Proxy {
@@ -69,7 +71,66 @@ impl Proxy {
     }
 }
 
+/// What came of a challenge by a gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// The request is sent once more, with our proof.
+    Sent,
+    /// It has had our proof, and wants another.
+    Refused,
+    /// It is somebody else who asks: the caller may know him.
+    NotAsked,
+}
+
 impl Proxy {
+    /// RFC 3261 §22.3: a provider wants to know whether it is his customer who calls. Our proof goes to the gateway whose
+    /// account it is, for the one realm of that account, and once.
+    pub(super) fn prove(
+        &mut self,
+        turn: &mut Turn<'_>,
+        transactions: &mut TransactionLayer,
+        name: ContextId,
+        fork: u16,
+        response: &Response,
+    ) -> Proof {
+        let at = usize::from(fork);
+        let Some(asked) = self.active(name).and_then(|active| active.forks.get(at)) else {
+            return Proof::NotAsked;
+        };
+        let (flow, proved, trunk) = (asked.flow, asked.proved, asked.trunk.clone());
+        let account = trunk.as_ref().and_then(|trunk| trunk.gateway.account.clone());
+        let (Some(trunk), Some(account)) = (trunk, account) else { return Proof::NotAsked };
+        let Ok(cseq) = response.cseq() else { return Proof::NotAsked };
+        let subject = (cseq.method.as_bytes(), &trunk.uri[..]);
+        let Some(proof) = account.answer(&turn.shared.seal, response, &flow, subject) else {
+            return Proof::NotAsked;
+        };
+        if proved {
+            return Proof::Refused;
+        }
+        self.end_fork(name, fork);
+        self.take_trunk(name, fork);
+        let Some(mut context) = self.contexts.remove(&name) else { return Proof::NotAsked };
+        let Some(mut rest) = context.rest.take() else {
+            self.contexts.insert(name, context);
+            return Proof::NotAsked;
+        };
+        let uri = TargetUri::Other(trunk.uri.clone());
+        let target = Target { uri, next: Next::Flow(flow), q: Q_DEFAULT };
+        let mut step = Step::new(smallvec![target]);
+        let lines = [trunk.lines.as_deref().unwrap_or_default(), &proof].concat();
+        step.extra = Extra { lines: Some(lines.into()), trunk: Some(trunk), diversion: None };
+        rest.send(step, |request, plan, at| {
+            self.send_step(turn, transactions, &mut context, request, plan, at);
+        });
+        if let Some(fork) = context.forks.last_mut() {
+            fork.proved = true;
+        }
+        context.rest = Some(rest);
+        self.contexts.insert(name, context);
+        Proof::Sent
+    }
+
     /// The step under way is one of gateways: its time is the time they may be silent.
     pub(super) fn is_hunting(&mut self, context: ContextId) -> bool {
         let rest = self.active(context).and_then(|active| active.rest.as_ref());

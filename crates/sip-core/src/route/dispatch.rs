@@ -133,7 +133,8 @@ fn hunt(
         .ok_or_else(|| Rejection::gateways_unavailable(status, retry_after))?;
     plan.steps.push(step);
     let failover = gateways.failover();
-    if failover.on.is_empty() && failover.silence.is_none() {
+    let has_account = gateways.set.members().any(|gateway| gateway.account.is_some());
+    if failover.on.is_empty() && failover.silence.is_none() && !has_account {
         return Ok(());
     }
     plan.search = Some(Box::new(Search {
@@ -188,15 +189,17 @@ fn next(turn: &Turn<'_>, request: &Request, hunt: &mut Hunt) -> Option<Step> {
     if gateways.urgent && request.header(Name::Priority).is_none() {
         lines.extend_from_slice(b"Priority: emergency\r\n");
     }
-    let uri = TargetUri::Other(gateway.uri(number).into());
+    let uri: Box<[u8]> = gateway.uri(number).into();
     let next = match &gateway.way {
         Way::Flow(flow) => Next::Flow(*flow),
         Way::Name(sought) => Next::Name(sought.clone()),
     };
-    let mut step = Step::new(smallvec![Target { uri, next, q: Q_DEFAULT }]);
+    let mut step =
+        Step::new(smallvec![Target { uri: TargetUri::Other(uri.clone()), next, q: Q_DEFAULT }]);
     step.timeout = gateways.failover().silence;
-    step.extra.lines = Some(lines.into()).filter(|lines: &Arc<[u8]>| !lines.is_empty());
-    step.extra.trunk = Some(Arc::new(Trunk { gateway, seat }));
+    let lines = Some(lines.into()).filter(|lines: &Arc<[u8]>| !lines.is_empty());
+    step.extra.lines = lines.clone();
+    step.extra.trunk = Some(Arc::new(Trunk { gateway, seat, uri, lines }));
     Some(step)
 }
 

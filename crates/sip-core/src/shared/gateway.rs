@@ -25,6 +25,7 @@ struct Entry {
     live: Arc<Live>,
     health: Note,
     order: Note,
+    registration: Note,
 }
 
 #[derive(Debug, Default)]
@@ -58,6 +59,18 @@ impl SharedGateways {
             entry.live.set_health(state);
             entry.health = note;
         }
+    }
+
+    pub fn set_registration(&self, name: &str, note: Note) {
+        if let Some(entry) = self.entries.lock().get_mut(name) {
+            entry.registration = note;
+        }
+    }
+
+    /// Since when we are registered there, or why we are not.
+    pub fn registration(&self, name: &str) -> Note {
+        let entries = self.entries.lock();
+        entries.get(name).map(|entry| entry.registration.clone()).unwrap_or_default()
     }
 
     /// Of its health, and of the operator's order.

@@ -28,7 +28,7 @@ mod outcome;
 mod reason;
 mod redirect;
 pub mod refusal;
-mod registration;
+pub(crate) mod registration;
 pub mod reply;
 mod served;
 pub mod settings;

@@ -11,7 +11,7 @@
 //! ```
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum State {
+pub(crate) enum State {
     #[default]
     Idle,
     Registering,
@@ -29,7 +29,7 @@ pub(super) enum State {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Event {
+pub(crate) enum Event {
     Register,
     Unregister,
     /// 2xx.
@@ -47,7 +47,7 @@ pub(super) enum Event {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Action {
+pub(crate) enum Action {
     Send,
     SendRemoval,
     /// Refresh in time.

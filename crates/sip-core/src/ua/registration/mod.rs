@@ -2,7 +2,7 @@
 //! (RFC 5626 §4.5), CRLF keep-alive of the stream it came by (§4.4.1), and a new one when that stream is gone. `machine`
 //! decides, this file acts.
 
-mod machine;
+pub(crate) mod machine;
 
 use sip_message::{Contacts, Name, NameAddr, Response, Uri, uri};
 
