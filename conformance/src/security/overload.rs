@@ -88,7 +88,11 @@ fn overload(world: &mut World, factor: u32, least: u32) -> Result<String> {
     if after["units"]["failed"] != 0 {
         bail!("{figures}; afterwards calls failed: {}", after["units"]);
     }
-    if share < f64::from(least) {
+    // Two cores may be too few for twice what one does: then what the load itself could not send or hear is in the share,
+    // and says nothing of the server. What it was told, and that it is well again, is judged all the same.
+    if report["sender"]["limited"] == true {
+        println!("the load was the limit, so the goal of {least} % is not judged: {figures}");
+    } else if share < f64::from(least) {
         bail!(
             "{figures}: the goal is {least} % of the peak; failures {}",
             report["units"]["failures"]
