@@ -103,9 +103,9 @@ fn networks() -> Vec<Case> {
             .alone(),
         ours("mtu", "N-8: large requests where fragments are lost", mtu::mtu),
         ours("overload_2x", "O-1: twice as many calls as it can do", overload::twice)
-            .limit(150)
+            .limit(260)
             .alone(),
-        ours("overload_5x", "O-1: five times as many", overload::five_times).limit(150).alone(),
+        ours("overload_5x", "O-1: five times as many", overload::five_times).limit(260).alone(),
         ours(
             "flood_one_source",
             "O-2: as many requests as one address can send, and calls of others",

@@ -9,7 +9,7 @@ use store::Home;
 
 use super::duration::text as time;
 use super::meaning::{DomainChoice, LogFormat, LogLevel, Settings, Spread};
-use super::table::{Line, Table};
+use super::table::Table;
 
 /// One setting.
 pub struct Row {
@@ -165,8 +165,8 @@ fn secrets(before: &Settings, after: &Settings, changed: &mut Vec<Change>) {
 
 /// What the other one does not say.
 fn only_in(table: &Table, other: Option<&Table>) -> String {
-    let said = |line: &&Line| other.is_some_and(|other| other.lines.contains(line));
-    let lines: Vec<&str> = table.lines.iter().filter(|l| !said(l)).map(|l| &*l.shown).collect();
+    let said = |line: &&String| other.is_some_and(|other| other.lines.contains(line));
+    let lines: Vec<&str> = table.lines.iter().filter(|l| !said(l)).map(String::as_str).collect();
     lines.join(", ")
 }
 

@@ -1,7 +1,8 @@
 //! The tables of the file that carry names of the operator's (`[[gateway]]`, `[set.core]`), as text: to tell one file from
-//! another, whatever stands where, and without its passwords. What they mean others say.
+//! another, whatever stands where. What they mean others say.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::OnceLock;
 
 use toml::de::{DeTable, DeValue};
 
@@ -12,24 +13,12 @@ use super::file::{TABLES, Written};
 pub struct Table {
     /// `gateway carrier-a`.
     pub name: String,
-    /// Its keys in the order of their names.
-    pub lines: Vec<Line>,
-}
-
-/// A key and its value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
-    /// `weight = 5`, `password = (secret)`.
-    pub shown: String,
-    /// Tells one secret in it from another.
-    secrets: u64,
+    /// Its keys in the order of their names, each with its value: `weight = 5`.
+    pub lines: Vec<String>,
 }
 
 /// Those in which the first that fits wins.
 const ORDERED: &str = "route";
-
-/// What this key says is shown to nobody.
-const SECRET: &str = "password";
 
 pub fn read(written: &Written<'_>) -> Vec<Table> {
     let mut tables = Vec::new();
@@ -46,8 +35,7 @@ pub fn read(written: &Written<'_>) -> Vec<Table> {
                 }
                 if *kind == ORDERED {
                     let name = format!("order of {kind}");
-                    let line = Line { shown: names.join(", "), secrets: 0 };
-                    tables.push(Table { name, lines: vec![line] });
+                    tables.push(Table { name, lines: vec![names.join(", ")] });
                 }
             }
             Some(DeValue::Table(named)) => {
@@ -62,44 +50,53 @@ pub fn read(written: &Written<'_>) -> Vec<Table> {
     tables
 }
 
-fn lines(table: &DeTable<'_>) -> Vec<Line> {
-    let line = |(key, value): (&str, &DeValue<'_>)| {
-        let mut secrets = DefaultHasher::new();
-        let shown = format!("{key} = {}", plain(key, value, &mut secrets));
-        Line { shown, secrets: secrets.finish() }
-    };
-    pairs(table).into_iter().map(line).collect()
-}
-
-fn pairs<'t>(table: &'t DeTable<'_>) -> Vec<(&'t str, &'t DeValue<'t>)> {
+fn lines(table: &DeTable<'_>) -> Vec<String> {
     let mut pairs: Vec<(&str, &DeValue<'_>)> =
         table.iter().map(|(key, value)| (key.get_ref().as_ref(), value.get_ref())).collect();
     pairs.sort_unstable_by_key(|(key, _)| *key);
-    pairs
+    let line = |(key, value): (&str, &DeValue<'_>)| match value {
+        DeValue::String(text) if key == "password" => format!("{key} = {}", hidden(text)),
+        _ => format!("{key} = {}", plain(value)),
+    };
+    pairs.into_iter().map(line).collect()
 }
 
-fn plain(key: &str, value: &DeValue<'_>, secrets: &mut DefaultHasher) -> String {
+/// What is shown of a password: that it is another one. The key is new in each process, so the digits say nothing else.
+fn hidden(text: &str) -> String {
+    static KEY: OnceLock<RandomState> = OnceLock::new();
+    format!("(hidden {:04x})", KEY.get_or_init(RandomState::new).hash_one(text) as u16)
+}
+
+fn plain(value: &DeValue<'_>) -> String {
     match value {
-        DeValue::String(text) if key == SECRET => {
-            text.hash(secrets);
-            "(secret)".to_owned()
-        }
         DeValue::String(text) => format!("{text:?}"),
         DeValue::Integer(number) => number.as_str().to_owned(),
         DeValue::Float(number) => number.as_str().to_owned(),
         DeValue::Boolean(is) => is.to_string(),
         DeValue::Datetime(at) => at.to_string(),
         DeValue::Array(items) => {
-            let items: Vec<String> =
-                items.iter().map(|item| plain(key, item.get_ref(), secrets)).collect();
+            let items: Vec<String> = items.iter().map(|item| plain(item.get_ref())).collect();
             format!("[{}]", items.join(", "))
         }
-        DeValue::Table(table) => {
-            let pairs: Vec<String> = pairs(table)
-                .into_iter()
-                .map(|(key, value)| format!("{key} = {}", plain(key, value, secrets)))
-                .collect();
-            format!("{{ {} }}", pairs.join(", "))
-        }
+        DeValue::Table(table) => format!("{{ {} }}", lines(table).join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_told_apart_and_never_shown() {
+        let of = |password: &str| {
+            let text = format!(
+                "[[gateway]]\nname = \"a\"\nregister = {{ user = \"u\", password = \"{password}\" }}"
+            );
+            read(&Written::parse(&text))
+        };
+        let (one, other) = (of("hunter2"), of("hunter3"));
+        assert_ne!(one, other);
+        assert_eq!(one, of("hunter2"));
+        assert!(!format!("{one:?}{other:?}").contains("hunter"), "{one:?}");
     }
 }
